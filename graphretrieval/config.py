@@ -1,0 +1,121 @@
+"""Every setting is a row of a table; argument > environment > file > default.
+
+The environment's name is the row's in capitals behind ``GRAPHRETRIEVAL_``; the file is TOML with
+the same names at its top level.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from graphretrieval.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row: ``type(default)`` is what a value is turned into."""
+
+    name: str
+    default: str | int | float | bool
+    about: str
+    least: float | None = None
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("store", "graphretrieval.db", "file or URL of the store"),
+    Setting("cache_dir", "~/.cache/graphretrieval", "where features and demo data are kept"),
+    Setting("threads", 0, "threads for learning and search; 0 takes the CPU quota", 0),
+    Setting("max_file_mb", 2048, "larger files are refused", 1),
+    Setting("max_pixels", 60_000_000, "pictures of more pixels are refused", 1),
+    Setting("max_audio_seconds", 36_000, "longer recordings are refused", 1),
+    Setting("max_text_mb", 64, "longer text files are refused", 1),
+    Setting("decode_seconds", 60, "a file that takes longer to decode is refused", 1),
+    Setting("decode_memory_mb", 1024, "memory a decoding process may use", 64),
+    Setting("text_fragment", 600, "longest text fragment, in characters", 50),
+    Setting("audio_fragment", 30.0, "longest audio fragment, in seconds", 1),
+    Setting("image_side", 256, "pictures are encoded at this many pixels on the longer side", 32),
+    Setting("audio_rate", 16_000, "recordings are encoded at this many samples a second", 4000),
+    Setting("text_model", "auto", "text model: auto, none, a hub name in the cache, or a path"),
+    Setting("aligners", "posteriors,pivot,contrastive", "spaces learned and joined, by name"),
+    Setting("refiner", "propagate", "how vectors are refined over edges, or none"),
+    Setting("index", "exact", "nearest-vector index"),
+)
+
+_BY_NAME = {row.name: row for row in SETTINGS}
+
+
+@dataclass(frozen=True)
+class Config:
+    """The settings in force; ``config["threads"]``."""
+
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> Any:
+        return self.values.get(name, _row(name).default)
+
+    def replace(self, **arguments: Any) -> Config:
+        """The same settings with some changed."""
+        return Config({**self.values, **{k: _cast(_row(k), v, k) for k, v in arguments.items()}})
+
+
+def load(
+    file: Path | str | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    **arguments: Any,
+) -> Config:
+    """Settings from arguments, the environment, a TOML file and the defaults, in that order.
+
+    An argument of ``None`` counts as not given.
+
+    Raises:
+        ConfigError: a name is unknown, a value does not fit, or the file cannot be read.
+    """
+    environ = os.environ if environ is None else environ
+    values: dict[str, Any] = {}
+    for name, value in _read(file).items():
+        values[name] = _cast(_row(name), value, f"{name} in {file}")
+    for row in SETTINGS:
+        variable = f"GRAPHRETRIEVAL_{row.name.upper()}"
+        if environ.get(variable):
+            values[row.name] = _cast(row, environ[variable], variable)
+    for name, value in arguments.items():
+        if value is not None:
+            values[name] = _cast(_row(name), value, name)
+    return Config(values)
+
+
+def _read(file: Path | str | None) -> dict[str, Any]:
+    if file is None:
+        return {}
+    try:
+        return tomllib.loads(Path(file).read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
+        raise ConfigError(f"the settings file {file} cannot be read ({e})") from e
+
+
+def _row(name: str) -> Setting:
+    if name in _BY_NAME:
+        return _BY_NAME[name]
+    close = difflib.get_close_matches(name, _BY_NAME, n=1)
+    hint = f"Did you mean {close[0]!r}? " if close else ""
+    raise ConfigError(
+        f"there is no setting {name!r}", remedy=f"{hint}Choices: {', '.join(_BY_NAME)}"
+    )
+
+
+def _cast(row: Setting, value: Any, given_as: str) -> Any:
+    kind = type(row.default)
+    try:
+        cast = kind(value)
+    except (TypeError, ValueError) as e:
+        raise ConfigError(f"{given_as} is {value!r}, but must be of type {kind.__name__}") from e
+    if row.least is not None and float(cast) < row.least:
+        raise ConfigError(f"{given_as} is {value!r}, but must be at least {row.least:g}")
+    return cast
