@@ -159,7 +159,14 @@ class Encoder(Protocol[C]):
     def version(self) -> str:
         """Changes whenever the same content would get other numbers: the feature cache's key."""
 
-    def fit(self, contents: Sequence[C], *, groups: Ints | None = None, seed: int = 0) -> Self:
+    def fit(
+        self,
+        contents: Sequence[C],
+        *,
+        groups: Ints | None = None,
+        seed: int = 0,
+        progress: Progress = silent,
+    ) -> Self:
         """Learn codebooks from a sample of the collection.
 
         Contents of the same ``groups`` value (≥ 0) say the same thing, e.g. descriptions of one
@@ -185,7 +192,12 @@ class Aligner(Protocol):
         """Columns of ``embed``; known once fitted."""
 
     def fit(
-        self, features: Mapping[str, Array], supervision: Supervision, *, seed: int = 0
+        self,
+        features: Mapping[str, Array],
+        supervision: Supervision,
+        *,
+        seed: int = 0,
+        progress: Progress = silent,
     ) -> Self:
         """Learn from pairs and categories.
 
@@ -207,7 +219,15 @@ class Aligner(Protocol):
 class Refiner(Protocol):
     """Message passing: a node's vector absorbs those of its neighbours."""
 
-    def fit(self, graph: Graph, vectors: Array, supervision_edges: Ints, *, seed: int = 0) -> Self:
+    def fit(
+        self,
+        graph: Graph,
+        vectors: Array,
+        supervision_edges: Ints,
+        *,
+        seed: int = 0,
+        progress: Progress = silent,
+    ) -> Self:
         """Learn relation weights, teleport and depth.
 
         ``vectors`` ``(n, dim)`` are row-aligned with the graph. ``supervision_edges`` are the
