@@ -89,6 +89,22 @@ def resolve(kind: str, name: str) -> type[Any]:
         ) from e
 
 
+def name_of(kind: str, cls: type[Any]) -> str:
+    """The name a class is registered under, without importing any other.
+
+    Raises:
+        NotRegistered: the class has no row, so that a saved model could not be read back.
+    """
+    target = f"{cls.__module__}:{cls.__qualname__}"
+    for name, row in _rows(kind).items():
+        if row[0] == target:
+            return name
+    raise NotRegistered(
+        f"{target} is not registered as {kind}",
+        remedy="add a row to the registry, or an entry point in the group graphretrieval.plugins",
+    )
+
+
 def _rows(kind: str) -> dict[str, tuple[str, str | None]]:
     if kind not in _ROWS:
         raise NotRegistered(f"no kind {kind!r}", remedy=f"Choices: {', '.join(_ROWS)}")

@@ -1,0 +1,390 @@
+"""The command line: results on stdout, progress and messages on stderr.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but some inputs were refused.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from graphretrieval import __version__
+from graphretrieval import config as settings
+from graphretrieval.errors import ConfigError, GraphRetrievalError, QueryError
+
+if TYPE_CHECKING:
+    from graphretrieval.retriever import Retriever
+
+FAILED, USAGE, REFUSED, STOPPED = 1, 2, 3, 130
+
+app = typer.Typer(
+    help="Search images, texts and sounds together, over a graph that says why.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+models_app = typer.Typer(help="Versions of what was learned.", no_args_is_help=True)
+app.add_typer(models_app, name="models")
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
+
+
+@dataclass
+class _Globals:
+    """Options before the command."""
+
+    store: str | None = None
+    config: settings.Config = field(default_factory=settings.Config)
+    json: bool = False
+
+
+_given = _Globals()
+
+
+def _version(show: bool) -> None:
+    if show:
+        typer.echo(f"graphretrieval {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    store: Annotated[
+        str | None,
+        typer.Option(help="File path or sqlite:///path.", envvar="GRAPHRETRIEVAL_STORE"),
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="Settings file (TOML).")] = None,
+    json: Json = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show full errors.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    _given.config = settings.load(config, store=store)
+    _given.json = json
+    if verbose:
+        app.pretty_exceptions_enable = True
+
+
+def _open(*, must_exist: bool = True) -> Retriever:
+    from graphretrieval.retriever import open
+
+    where = str(_given.config["store"])
+    file = Path(where.removeprefix("sqlite:///"))
+    if must_exist and "://" not in where.removeprefix("sqlite://") and not file.exists():
+        raise QueryError(
+            f"there is no store at {file}", remedy="run `graphretrieval add FOLDER` first"
+        )
+    return open(where, config=_given.config)
+
+
+@app.command()
+def add(
+    paths: Annotated[list[Path], typer.Argument(help="Folders, manifests, tables or PDFs.")],
+    format: Annotated[str | None, typer.Option(help="Source format, if not by its look.")] = None,
+    collection: Annotated[str | None, typer.Option(help="Name of the collection.")] = None,
+    lang: Annotated[str | None, typer.Option(help="Language of texts that do not say.")] = None,
+    category: Annotated[str | None, typer.Option(help="Category for everything added.")] = None,
+    map: Annotated[
+        list[str] | None, typer.Option(help="Table columns: FIELD=COLUMN, repeatable.")
+    ] = None,
+    prune: Annotated[bool, typer.Option(help="Remove what has vanished from disk.")] = False,
+    json: Json = False,
+) -> None:
+    """Bring in media; run again, only what is new or changed is read."""
+    from graphretrieval import render
+
+    mapping = dict(_pair(m) for m in map) if map else None
+    reports = []
+    with _open(must_exist=False) as kb, render.bars() as progress:
+        for path in paths:
+            report = kb.add(
+                path,
+                format=format,
+                collection=collection,
+                lang=lang,
+                category=category,
+                mapping=mapping,
+                prune=prune,
+                progress=progress,
+            )
+            reports.append(report)
+    if json or _given.json:
+        render.print_json([r.to_json() for r in reports])
+    else:
+        for report in reports:
+            render.print_report(report)
+    if any(r.refused for r in reports):
+        raise typer.Exit(REFUSED)
+
+
+@app.command()
+def fit(
+    seed: Seed = 0,
+    method: Annotated[
+        str | None, typer.Option(help="Aligners to learn, joined by commas.")
+    ] = None,
+    refiner: Annotated[str | None, typer.Option(help="propagate or none.")] = None,
+    json: Json = False,
+) -> None:
+    """Learn from what was added; writes a model version and puts it in service."""
+    from graphretrieval import render
+
+    _given.config = _given.config.replace(
+        **{k: v for k, v in {"aligners": method, "refiner": refiner}.items() if v is not None}
+    )
+    with _open() as kb, render.bars() as progress:
+        version = kb.fit(seed=seed, progress=progress)
+        info = kb.info()
+    if json or _given.json:
+        render.print_json({"model": version, "learned": info["learned"]})
+    else:
+        render.print_info(info)
+
+
+@app.command()
+def search(
+    text: Annotated[str | None, typer.Argument(help="Words, in any language.")] = None,
+    image: Annotated[list[str] | None, typer.Option(help="Picture file, or FILE:0.5.")] = None,
+    audio: Annotated[list[str] | None, typer.Option(help="Sound file, or FILE:0.5.")] = None,
+    node: Annotated[list[str] | None, typer.Option(help="Stored item, or ID:0.5.")] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option("--not", help="Words or an id to stay away from.")
+    ] = None,
+    target: Annotated[list[str] | None, typer.Option(help="image, text, audio or any.")] = None,
+    k: Annotated[int, typer.Option("--k", "-k", help="How many hits.")] = 10,
+    category: Annotated[str | None, typer.Option(help="Only in or below a category.")] = None,
+    lang: Annotated[str | None, typer.Option(help="Only in a language.")] = None,
+    collection: Annotated[str | None, typer.Option(help="Only of a collection.")] = None,
+    license: Annotated[str | None, typer.Option(help="Only under a licence.")] = None,
+    explain: Annotated[bool, typer.Option(help="Show score parts and paths.")] = False,
+    json: Json = False,
+) -> None:
+    """Rank items for words, files and nodes together, each hit with the path to it."""
+    from graphretrieval import render
+
+    with _open() as kb:
+        answer = kb.search(
+            text,
+            image=[_term(x) for x in image or ()],
+            audio=[_term(x) for x in audio or ()],
+            node=[_term(x) for x in node or ()],
+            exclude=[_term(x) for x in exclude or ()],
+            target=target or "any",
+            k=k,
+            category=category,
+            lang=lang,
+            collection=collection,
+            license=license,
+        )
+    if json or _given.json:
+        render.print_json(answer.to_json())
+    else:
+        render.print_answer(answer, explain=explain)
+
+
+@app.command()
+def link(src: str, type: str, dst: str, weight: float = 1.0, json: Json = False) -> None:
+    """Assert an edge, such as `link a.txt DESCRIBES b.png`; the next search uses it."""
+    with _open() as kb:
+        _say({"revision": kb.link(src, type, dst, weight=weight)}, json)
+
+
+@app.command()
+def unlink(src: str, type: str, dst: str, json: Json = False) -> None:
+    """Remove an edge."""
+    with _open() as kb:
+        _say({"revision": kb.unlink(src, type, dst)}, json)
+
+
+@app.command()
+def info(json: Json = False) -> None:
+    """What is in the store, and which model serves it."""
+    from graphretrieval import render
+
+    with _open() as kb:
+        about = kb.info()
+    if json or _given.json:
+        render.print_json(about)
+    else:
+        render.print_info(about)
+
+
+@app.command()
+def export(folder: Path) -> None:
+    """Write everything as a manifest folder (JSONL and CSV), with provenance."""
+    with _open() as kb:
+        kb.export(folder)
+    typer.echo(f"written to {folder}", err=True)
+
+
+@app.command()
+def backup(folder: Path) -> None:
+    """Copy store and models into a new folder, consistent while in use."""
+    with _open() as kb:
+        kb.backup(folder)
+    typer.echo(f"written to {folder}", err=True)
+
+
+@app.command()
+def restore(folder: Path) -> None:
+    """Bring a backup back as the store named by --store, which must not exist yet."""
+    from graphretrieval.retriever.retriever import restore as bring_back
+
+    bring_back(folder, str(_given.config["store"]).removeprefix("sqlite:///"))
+
+
+@app.command()
+def evaluate(
+    data: Annotated[
+        Path | None, typer.Argument(help="Manifest folder; the store itself by default.")
+    ] = None,
+    protocol: Annotated[
+        str, typer.Option(help="inductive, few-labels, connected or links.")
+    ] = "inductive",
+    relevance: Annotated[str | None, typer.Option(help="category or instance.")] = None,
+    labels: Annotated[int, typer.Option(help="few-labels: labelled nodes per category.")] = 10,
+    complete_categories: Annotated[
+        bool, typer.Option(help="Only categories marked complete.")
+    ] = False,
+    lang: Annotated[str | None, typer.Option(help="Only texts in this language.")] = None,
+    hide_lang: Annotated[
+        str | None, typer.Option(help="connected: hide all descriptions in this language.")
+    ] = None,
+    undescribed: Annotated[
+        float, typer.Option(help="connected: strip this share of the gallery.")
+    ] = 0.0,
+    controls: Annotated[bool, typer.Option(help="Also without and with wrong graphs.")] = False,
+    method: Annotated[str | None, typer.Option(help="Aligners, joined by commas.")] = None,
+    seeds: Annotated[int, typer.Option(help="How many seeds.")] = 1,
+    out: Annotated[Path | None, typer.Option(help="Write the rows as JSON.")] = None,
+    json: Json = False,
+) -> None:
+    """Measure retrieval by a named protocol, each figure beside chance and the controls."""
+    from graphretrieval import render
+    from graphretrieval.evaluation import protocols
+
+    config = _given.config if method is None else _given.config.replace(aligners=method)
+    plan = protocols.Plan(
+        protocol,
+        relevance=relevance,
+        labels=labels,
+        complete_categories=complete_categories,
+        lang=lang,
+        hide_lang=hide_lang,
+        undescribed=undescribed,
+        controls=controls,
+        seeds=seeds,
+    )
+    with render.bars() as progress:
+        if data is None:
+            with _open() as kb:
+                result = protocols.evaluate(kb, plan, progress=progress)
+        else:
+            result = protocols.evaluate_folder(data, plan, config, progress=progress)
+    if out is not None:
+        import json as json_
+
+        out.write_text(json_.dumps(result.to_json(), ensure_ascii=False, indent=1), "utf-8")
+    if json or _given.json:
+        render.print_json(result.to_json())
+    else:
+        protocols.print_result(result)
+
+
+@app.command()
+def demo(
+    collection: Annotated[str, typer.Option(help="stamps (real) or toy (generated).")] = "stamps",
+    out: Annotated[Path, typer.Option(help="Folder for the store and the page.")] = Path(".demo"),
+    seed: Seed = 0,
+) -> None:
+    """The main job from end to end on a real collection, with a page of the answers."""
+    from graphretrieval.demo.run import run
+
+    run(collection, out, _given.config, seed=seed)
+
+
+@models_app.command("list")
+def models_list(json: Json = False) -> None:
+    """All versions, the one in service marked."""
+    from graphretrieval import render
+
+    with _open() as kb:
+        current = kb.bundles.current()
+        rows = [
+            {
+                "version": v,
+                "in service": "yes" if v == current else "",
+                **{key: kb.bundles.meta(v).get(key) for key in ("revision", "seed", "seconds")},
+            }
+            for v in kb.bundles.versions()
+        ]
+    if json or _given.json:
+        render.print_json(rows)
+    else:
+        render.print_rows(rows, ("version", "in service", "revision", "seed", "seconds"))
+
+
+@models_app.command("show")
+def models_show(version: str) -> None:
+    """What a version was learned from and how it was judged, as JSON."""
+    from graphretrieval import render
+
+    with _open() as kb:
+        if version not in kb.bundles.versions():
+            raise QueryError(
+                f"there is no model {version!r}",
+                remedy=f"choose from {', '.join(kb.bundles.versions()) or 'none yet'}",
+            )
+        render.print_json(kb.bundles.meta(version))
+
+
+def _say(result: dict[str, Any], json: bool) -> None:
+    from graphretrieval import render
+
+    if json or _given.json:
+        render.print_json(result)
+    else:
+        typer.echo(", ".join(f"{name} {value}" for name, value in result.items()))
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, found, value = text.partition("=")
+    if not found or not name or not value:
+        raise ConfigError(f"--map {text!r} is not FIELD=COLUMN", remedy="e.g. --map title=dc:title")
+    return name, value
+
+
+def _term(text: str) -> tuple[str, float]:
+    """``VALUE:0.5`` → the value and its weight; a colon within the value is left alone."""
+    value, found, weight = text.rpartition(":")
+    try:
+        return (value, float(weight)) if found and value else (text, 1.0)
+    except ValueError:
+        return text, 1.0
+
+
+def main() -> None:
+    """Run the command line; errors become one line, a remedy and an exit code."""
+    from graphretrieval.render import print_error
+
+    try:
+        app()
+    except GraphRetrievalError as e:
+        print_error(e.problem, e.remedy)
+        sys.exit(USAGE if isinstance(e, QueryError | ConfigError) else FAILED)
+    except KeyboardInterrupt:
+        print_error("stopped", "what was acknowledged is kept; run the same command to go on")
+        sys.exit(STOPPED)
+    except BrokenPipeError:
+        sys.exit(FAILED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,492 @@
+"""Named ways of asking how good retrieval is, each saying which question the graph answers.
+
+inductive   test items arrive without any edge; the gallery is the other test items
+few-labels  some training items per category and modality keep their category; the others are only
+            linked; test items have no edges
+connected   the gallery is the whole database with its edges; the query is a description taken out
+links       a share of the links between items is hidden; rank the missing ends
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from graphretrieval import metrics, render, splits
+from graphretrieval.config import Config
+from graphretrieval.errors import NothingToLearn, NotFitted, QueryError
+from graphretrieval.evaluation.controls import CONTROLS, controlled
+from graphretrieval.protocols import Progress, silent
+from graphretrieval.retriever import Retriever, corpus, open
+from graphretrieval.retriever.corpus import Places
+from graphretrieval.retriever.learn import (
+    Aligned,
+    Material,
+    align,
+    embed,
+    node_queries,
+    scorer_of,
+    weigh,
+)
+from graphretrieval.retriever.model import Model, gate
+from graphretrieval.sources.decode import Limits
+from graphretrieval.sources.media import MediaReader
+from graphretrieval.types import DESCRIBES, IN_CATEGORY, JSON, Array, Bools, Graph, Ints, Node
+
+PROTOCOLS = ("inductive", "few-labels", "connected", "links")
+TEST_SHARE = 0.2
+# directions of a links protocol with fewer hidden links say nothing
+LEAST = 10
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to measure; see the command line's help for each."""
+
+    protocol: str = "inductive"
+    relevance: str | None = None
+    labels: int = 10
+    complete_categories: bool = False
+    lang: str | None = None
+    hide_lang: str | None = None
+    undescribed: float = 0.0
+    controls: bool = False
+    seeds: int = 1
+
+    def __post_init__(self) -> None:
+        if self.protocol not in PROTOCOLS:
+            raise QueryError(
+                f"there is no protocol {self.protocol!r}",
+                remedy=f"choose from {', '.join(PROTOCOLS)}",
+            )
+        if self.relevance not in (None, "category", "instance"):
+            raise QueryError(
+                f"relevance {self.relevance!r} is unknown", remedy="choose category or instance"
+            )
+
+
+@dataclass(frozen=True)
+class Result:
+    """Rows per direction and control, and what they add up to."""
+
+    data: str
+    protocol: Mapping[str, JSON]
+    rows: list[dict[str, JSON]]
+    summary: dict[str, dict[str, JSON]]
+    paired: list[dict[str, JSON]]
+    seconds: float
+    peak_mb: float
+
+    def to_json(self) -> dict[str, JSON]:
+        """The result as ``evaluate --out`` writes it."""
+        return {
+            "data": self.data,
+            "protocol": dict(self.protocol),
+            "rows": self.rows,
+            "summary": self.summary,
+            "paired": self.paired,
+            "seconds": round(self.seconds, 1),
+            "peak_mb": round(self.peak_mb, 1),
+        }
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One split, ready to be learned on and scored.
+
+    ``material`` is what learning may see. Each direction is ``(source, target, queries, gallery,
+    right, ignored, slice)``: graph rows of queries and gallery, which are right ``(q, g)``, and
+    which are known already and not counted (``None``: none).
+    """
+
+    material: Material
+    hidden: Ints
+    directions: list[Direction]
+    relevance: str
+
+
+@dataclass(frozen=True)
+class Direction:
+    """Queries of one modality over a gallery of another, and which answers are right."""
+
+    source: str
+    target: str
+    queries: Ints = field(repr=False)
+    gallery: Ints = field(repr=False)
+    right: Bools = field(repr=False)
+    ignored: Bools | None = field(default=None, repr=False)
+    slice: str = "all"
+
+
+def evaluate_folder(
+    folder: Path, plan: Plan, config: Config, *, progress: Progress = silent
+) -> Result:
+    """Ingest a manifest folder into a store of its own and measure on it."""
+    with tempfile.TemporaryDirectory(prefix="graphretrieval-") as scratch:
+        with open(Path(scratch) / "evaluate.db", config=config) as kb:
+            kb.add(folder, progress=progress)
+            return evaluate(kb, plan, data=folder.name, progress=progress)
+
+
+def evaluate(
+    kb: Retriever, plan: Plan, *, data: str | None = None, progress: Progress = silent
+) -> Result:
+    """Measure by a plan on what a store holds; nothing in the store is changed.
+
+    Raises:
+        NothingToLearn: the plan leaves no queries, or nothing to learn from.
+    """
+    started = time.perf_counter()
+    graph, nodes = _restricted(kb, plan)
+    rows: list[dict[str, JSON]] = []
+    ap: dict[str, list[Array]] = {}
+    for seed in range(plan.seeds):
+        for control, found in _runs(kb, graph, nodes, plan, seed, progress):
+            for row, values in found:
+                rows.append({**row, "control": control, "seed": seed})
+                ap.setdefault(control, []).append(values)
+    if not rows:
+        raise NothingToLearn("no direction has queries with right answers in this collection")
+    protocol = {name: value for name, value in vars(plan).items() if value is not None}
+    return Result(
+        data or str(kb.path),
+        {"name": plan.protocol, **protocol},
+        rows,
+        {control: _summary(values) for control, values in ap.items()},
+        [_compared("full", other, ap) for other in ap if other != "full"],
+        time.perf_counter() - started,
+        _peak_mb(),
+    )
+
+
+def _runs(
+    kb: Retriever,
+    graph: Graph,
+    nodes: Mapping[int, Node],
+    plan: Plan,
+    seed: int,
+    progress: Progress,
+) -> Iterator[tuple[str, list[tuple[dict[str, JSON], Array]]]]:
+    trial, encoders = prepare(kb, graph, nodes, plan, seed, progress)
+    aligned = align(trial.material, encoders, kb.config, seed=seed, progress=progress)
+    for control in CONTROLS if plan.controls else ("full",):
+        material, config = controlled(trial.material, kb.config, control, seed)
+        model = weigh(aligned, material, encoders, kb.store, config, seed=seed, progress=progress)
+        yield control, [_measured(plan, d, s) for d, s in scored(kb, model, material, trial)]
+
+
+def prepare(
+    kb: Retriever,
+    graph: Graph,
+    nodes: Mapping[int, Node],
+    plan: Plan,
+    seed: int,
+    progress: Progress = silent,
+) -> tuple[Trial, dict[str, Any]]:
+    """Split by the plan and encode: encoders are fitted on what stays visible."""
+    places = Places.of(graph)
+    make = {
+        "inductive": _inductive,
+        "few-labels": _few_labels,
+        "connected": _connected,
+        "links": _links,
+    }[plan.protocol]
+    seen, hidden, directions, relevance = make(graph, places, nodes, plan, seed)
+    visible = np.ones(len(graph.ids), np.bool_)
+    visible[hidden] = False
+    with MediaReader(Limits.of(kb.config)) as reader:
+        material, encoders = kb.material(seen, visible, reader, seed, progress)
+    return Trial(material, hidden, directions, relevance), encoders
+
+
+def scored(
+    kb: Retriever, model: Model, material: Material, trial: Trial
+) -> Iterator[tuple[Direction, Array]]:
+    """Each direction with its score matrix ``(q, g)``."""
+    raw = embed(model, material)
+    scorer = scorer_of(model, material, kb.store, material.messages, raw, trial.hidden)
+    for d in trial.directions:
+        try:
+            ranker = gate(model, d.source, d.target, trial.relevance)
+        except NotFitted:
+            continue
+        scores = np.empty((len(d.queries), len(d.gallery)), np.float32)
+        for start in range(0, len(d.queries), 64):
+            block = d.queries[start : start + 64]
+            queries = node_queries(scorer.vectors, block, d.source, material.texts)
+            parts = scorer.parts(queries, d.gallery)  # (q, g, p)
+            flat = ranker.weigh(parts.reshape(-1, parts.shape[2])).sum(axis=1)
+            scores[start : start + 64] = flat.reshape(parts.shape[:2])
+        if d.ignored is not None:
+            scores[d.ignored] = -np.inf
+        yield d, scores
+
+
+def _restricted(kb: Retriever, plan: Plan) -> tuple[Graph, dict[int, Node]]:
+    """The graph with only the items the plan speaks of, and its nodes by row."""
+    graph = kb.store.export()
+    nodes = list(kb.store.nodes())
+    keep = np.ones(len(graph.ids), np.bool_)
+    for node in nodes:
+        if plan.lang and node.modality == "text":
+            keep[graph.row[node.id]] = (node.lang or "").split("_")[0] == plan.lang
+    if plan.complete_categories:
+        whole = [
+            graph.row[n.id]
+            for n in nodes
+            if n.modality == "category" and str(n.properties.get("complete", "0")) in ("1", "true")
+        ]
+        edges = graph.edges_of(IN_CATEGORY)
+        inside = np.zeros(len(graph.ids), np.bool_)
+        inside[graph.src[edges[np.isin(graph.dst[edges], whole)]]] = True
+        inside[whole] = True
+        keep &= inside
+    small = corpus.induced(graph, keep)
+    return small, {small.row[n.id]: n for n in nodes if n.id in small.row}
+
+
+def _test_items(graph: Graph, nodes: Mapping[int, Node], seed: int) -> Ints:
+    """Items of the given test split, else of val, else a fifth of the families."""
+    split = {row: n.properties.get("split") for row, n in nodes.items()}
+    for name in ("test", "val"):
+        rows = [row for row, s in split.items() if s == name]
+        if rows:
+            return np.array(sorted(rows), np.int64)
+    side = splits.grouped(corpus.families(graph), (1 - TEST_SHARE, TEST_SHARE), seed)
+    items = Places.of(graph).at >= 0
+    return np.flatnonzero((side == 1) & items)
+
+
+Split = tuple[Graph, Ints, list[Direction], str]
+
+
+def _inductive(
+    graph: Graph, places: Places, nodes: Mapping[int, Node], plan: Plan, seed: int
+) -> Split:
+    test = _test_items(graph, nodes, seed)
+    relevance = plan.relevance or "category"
+    directions = []
+    for source, target, queries, gallery in _crossed(places, test):
+        right = corpus.relevance(graph, queries, gallery, relevance)
+        if right.any():
+            directions.append(Direction(source, target, queries, gallery, right))
+    return corpus.without_nodes(graph, test), test, directions, relevance
+
+
+def _crossed(places: Places, items: Ints) -> Iterator[tuple[str, str, Ints, Ints]]:
+    chosen = {m: rows[np.isin(rows, items)] for m, rows in places.rows.items()}
+    for source, queries in chosen.items():
+        for target, gallery in chosen.items():
+            if source != target and len(queries) and len(gallery):
+                yield source, target, queries, gallery
+
+
+def _few_labels(
+    graph: Graph, places: Places, nodes: Mapping[int, Node], plan: Plan, seed: int
+) -> Split:
+    seen, test, directions, relevance = _inductive(graph, places, nodes, plan, seed)
+    edges = seen.edges_of(IN_CATEGORY)
+    shuffled = np.random.default_rng(seed).permutation(edges)
+    # the first N of each (category, modality) keep their label
+    key = seen.dst[shuffled].astype(np.int64) * 64 + seen.modality[seen.src[shuffled]]
+    order = np.argsort(key, kind="stable")
+    starts = np.concatenate([[0], np.flatnonzero(np.diff(key[order])) + 1])
+    rank = np.arange(len(order)) - np.repeat(starts, np.diff(np.append(starts, len(order))))
+    keep = np.ones(len(seen.src), np.bool_)
+    keep[shuffled[order[rank >= plan.labels]]] = False
+    return seen.with_edges(keep), test, directions, relevance
+
+
+def _connected(
+    graph: Graph, places: Places, nodes: Mapping[int, Node], plan: Plan, seed: int
+) -> Split:
+    described = _described(graph, places, nodes, plan, seed)
+    if not described:
+        raise NothingToLearn(
+            "no picture or sound has a description that could be taken out as a query",
+            remedy="choose another language, or the inductive protocol",
+        )
+    hidden = np.unique(np.concatenate([texts for _, texts in described]))
+    bare = _stripped(places, [row for row, _ in described], plan.undescribed, seed)
+    seen = corpus.without_nodes(graph, hidden)
+    edges = seen.edges_of(DESCRIBES)
+    drop = edges[np.isin(seen.dst[edges], bare)]
+    keep = np.ones(len(seen.src), np.bool_)
+    keep[drop] = False
+    directions = []
+    for target, gallery in places.rows.items():
+        mine = [(row, texts[0]) for row, texts in described if np.isin(row, gallery)]
+        slices = {"all": mine}
+        if len(bare):
+            slices["described"] = [(r, t) for r, t in mine if r not in set(bare.tolist())]
+            slices["undescribed"] = [(r, t) for r, t in mine if r in set(bare.tolist())]
+        for name, members in slices.items():
+            if members:
+                answers, queries = (np.array(x, np.int64) for x in zip(*members, strict=True))
+                right = gallery[None, :] == answers[:, None]
+                directions.append(Direction("text", target, queries, gallery, right, slice=name))
+    return seen.with_edges(keep), hidden, directions, "instance"
+
+
+def _described(
+    graph: Graph, places: Places, nodes: Mapping[int, Node], plan: Plan, seed: int
+) -> list[tuple[int, Ints]]:
+    """Test pictures and sounds, each with the texts to be taken out, the query first.
+
+    Pictures whose descriptions are the same to the letter go together, so that no twin of a
+    hidden text stays behind.
+    """
+    edges = graph.edges_of(DESCRIBES)
+    wanted = plan.hide_lang or plan.lang
+    texts: dict[int, list[int]] = {}
+    for src, dst in zip(graph.src[edges].tolist(), graph.dst[edges].tolist(), strict=True):
+        node = nodes[src]
+        lang = (node.lang or "").replace("@", "_").split("_")[0]
+        if node.modality == "text" and places.at[dst] >= 0 and wanted in (None, lang):
+            texts.setdefault(dst, []).append(src)
+    test = set(_test_media(graph, places, nodes, sorted(texts), seed))
+    order = lambda row: (graph.ids[row],)  # noqa: E731 - a key, not a function worth a name
+    out = []
+    for row in sorted(texts.keys() & test):
+        mine = sorted(texts[row], key=order)
+        out.append((row, np.array(mine if plan.hide_lang else mine[:1], np.int64)))
+    return out
+
+
+def _test_media(
+    graph: Graph, places: Places, nodes: Mapping[int, Node], rows: Sequence[int], seed: int
+) -> list[int]:
+    split = {nodes[row].properties.get("split") for row in rows}
+    for name in ("test", "val"):
+        if name in split:
+            return [row for row in rows if nodes[row].properties.get("split") == name]
+    group = _twins(graph, nodes)
+    side = splits.grouped(group, (0.75, 0.25), seed)
+    return [row for row in rows if side[row] == 1]
+
+
+def _twins(graph: Graph, nodes: Mapping[int, Node]) -> Ints:
+    """Families joined by equal descriptions: lion and lion-2 are both "A lion."."""
+    family = corpus.families(graph)
+    first: dict[str, int] = {}
+    parent = {int(f): int(f) for f in family}
+
+    def root(f: int) -> int:
+        while parent[f] != f:
+            f = parent[f]
+        return f
+
+    for row, node in nodes.items():
+        if node.modality == "text" and node.text and (node.lang or "en").startswith("en"):
+            mine = root(int(family[row]))
+            words = node.text.strip().casefold()
+            parent[mine] = root(first.setdefault(words, mine))
+    return np.array([root(int(f)) for f in family], np.int64)
+
+
+def _stripped(places: Places, rows: Sequence[int], share: float, seed: int) -> Ints:
+    """Gallery items that lose all their descriptions."""
+    gallery = np.concatenate([r for m, r in places.rows.items() if m != "text"])
+    return gallery[np.random.default_rng(seed).random(len(gallery)) < share]
+
+
+def _links(
+    graph: Graph, places: Places, nodes: Mapping[int, Node], plan: Plan, seed: int
+) -> Split:
+    edges = corpus.instance_edges(graph)
+    held = splits.hold_out(graph, edges, TEST_SHARE, seed)
+    test = edges[held] if held.dtype == np.bool_ and len(held) == len(edges) else np.flatnonzero(held)
+    keep = np.ones(len(graph.src), np.bool_)
+    keep[test] = False
+    seen = graph.with_edges(keep)
+    directions = []
+    for source, rows in places.rows.items():
+        for target, gallery in places.rows.items():
+            mine = test[np.isin(graph.src[test], rows) & np.isin(graph.dst[test], gallery)]
+            if len(mine) < LEAST:
+                continue
+            src = graph.src[mine].astype(np.int64)
+            dst = graph.dst[mine].astype(np.int64)
+            right = gallery[None, :] == dst[:, None]
+            known = corpus.relevance(seen, src, gallery, "instance") & ~right
+            directions.append(Direction(source, target, src, gallery, right, known))
+    return seen, np.empty(0, np.int64), directions, "instance"
+
+
+def _measured(plan: Plan, d: Direction, scores: Array) -> tuple[dict[str, JSON], Array]:
+    values = metrics.evaluate(scores, d.right)
+    kept = d.right.any(axis=1)
+    row: dict[str, JSON] = {
+        "method": "default",
+        "relevance": plan.relevance or ("category" if plan.protocol in PROTOCOLS[:2] else "instance"),
+        "source": d.source,
+        "target": d.target,
+        "slice": d.slice,
+        "map": float(values["ap"].mean()),
+        **{name: float(v.mean()) for name, v in values.items() if name != "ap"},
+        "chance_map": float(metrics.chance_map(d.right[kept]).mean()),
+        "n_query": int(kept.sum()),
+        "n_gallery": len(d.gallery),
+    }
+    return row, values["ap"]
+
+
+def _summary(values: Sequence[Array], draws: int = 1000) -> dict[str, JSON]:
+    """Mean over directions of mean AP, and its bootstrap interval over queries."""
+    rng = np.random.default_rng(0)
+    means = np.mean([_resampled(v, rng, draws) for v in values], axis=0)
+    lo, hi = np.quantile(means, [0.025, 0.975])
+    return {
+        "mean_map": float(np.mean([v.mean() for v in values])),
+        "ci95": [float(lo), float(hi)],
+    }
+
+
+def _compared(a: str, b: str, ap: Mapping[str, Sequence[Array]], draws: int = 1000) -> dict[str, JSON]:
+    """Paired bootstrap over queries of the difference of means over directions."""
+    rng = np.random.default_rng(0)
+    gaps = [x - y for x, y in zip(ap[a], ap[b], strict=True)]
+    means = np.mean([_resampled(g, rng, draws) for g in gaps], axis=0)
+    worse = min(np.mean(means <= 0), np.mean(means >= 0))
+    lo, hi = np.quantile(means, [0.025, 0.975])
+    return {
+        "a": a,
+        "b": b,
+        "difference": float(np.mean([g.mean() for g in gaps])),
+        "ci95": [float(lo), float(hi)],
+        "p": float(min(1.0, 2 * max(worse, 1 / draws))),
+    }
+
+
+def _resampled(values: Array, rng: np.random.Generator, draws: int) -> Array:
+    picks = rng.integers(0, len(values), (draws, len(values)))
+    return np.asarray(values[picks].mean(axis=1), np.float32)
+
+
+def _peak_mb() -> float:
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def print_result(result: Result) -> None:
+    """The rows as a table, then each control's mean and what the graph is worth."""
+    columns = ("control", "source", "target", "slice", "map", "recall@1", "recall@10")
+    columns += ("precision@10", "ndcg@10", "mrr", "chance_map", "n_query", "n_gallery")
+    render.print_rows(result.rows, columns)
+    summary = [
+        {"control": c, "mean mAP": s["mean_map"], "95 % from": s["ci95"][0], "to": s["ci95"][1]}
+        for c, s in result.summary.items()
+    ]
+    render.print_rows(summary, ("control", "mean mAP", "95 % from", "to"))
+    if result.paired:
+        render.print_rows(result.paired, ("a", "b", "difference", "ci95", "p"))
+
+
+__all__ = ["Aligned", "Plan", "Result", "Trial", "evaluate", "evaluate_folder", "replace"]

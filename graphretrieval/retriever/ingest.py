@@ -1,0 +1,193 @@
+"""From a folder, manifest or table to nodes and edges in a store, one bounded batch at a time."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from graphretrieval import registry
+from graphretrieval.config import Config
+from graphretrieval.errors import ConfigError, QueryError
+from graphretrieval.protocols import GraphStore, Progress, Source, silent
+from graphretrieval.sources.decode import Limits
+from graphretrieval.sources.media import MediaReader
+from graphretrieval.types import JSON, Batch, Edge, FileStamp, Node
+
+_TABLES = {".csv", ".tsv"}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What an ``add`` brought in and what it refused, with reasons."""
+
+    nodes: int
+    edges: int
+    files: int
+    unchanged: int
+    removed: int
+    refused: tuple[tuple[str, str], ...]
+    revision: int
+    seconds: float
+
+    def to_json(self) -> dict[str, JSON]:
+        """The report as ``add --json`` prints it."""
+        return {
+            "nodes": self.nodes,
+            "edges": self.edges,
+            "files": self.files,
+            "unchanged": self.unchanged,
+            "removed": self.removed,
+            "refused": [{"uri": uri, "reason": reason} for uri, reason in self.refused],
+            "revision": self.revision,
+            "seconds": round(self.seconds, 2),
+        }
+
+
+def detect(path: Path) -> str:
+    """Which source reads a path, by what lies there.
+
+    Raises:
+        QueryError: nothing is there, or nothing known reads it.
+    """
+    if path.is_dir():
+        if any((path / name).exists() for name in ("nodes.jsonl", "nodes.csv")):
+            return "arrays" if any(path.glob("vectors_*")) else "manifest"
+        return "folder"
+    if not path.exists():
+        raise QueryError(f"there is nothing at {path}", remedy="check the path")
+    if path.suffix.lower() in _TABLES:
+        return "table"
+    if path.suffix.lower() == ".pdf":
+        return "pdf"
+    if path.suffix.lower() == ".json" and _is_iiif(path):
+        return "iiif"
+    raise QueryError(
+        f"{path} is no folder, manifest, table, PDF or IIIF manifest",
+        remedy="give the folder that holds it, or say --format "
+        + ", ".join(registry.names("source")),
+    )
+
+
+def open_source(
+    path: Path, reader: MediaReader, config: Config, *, format: str | None = None, **options: Any
+) -> Source:
+    """The source that reads ``path``; ``options`` (collection, lang, category, mapping) go to it."""
+    cls = registry.resolve("source", format or detect(path))
+    given = {name: value for name, value in options.items() if value is not None}
+    try:
+        return cls(path.resolve(), reader=reader, config=config, **given)  # type: ignore[no-any-return]
+    except TypeError as e:
+        raise ConfigError(
+            f"a source of format {format or detect(path)} takes no such option ({e})"
+        ) from e
+
+
+def ingest(
+    store: GraphStore,
+    path: Path,
+    config: Config,
+    *,
+    format: str | None = None,
+    prune: bool = False,
+    progress: Progress = silent,
+    **options: Any,
+) -> Report:
+    """Bring a place's media into a store; run again, only what changed is read.
+
+    Each batch is one transaction that also holds its files' stamps, so a killed run resumes where
+    the last acknowledged batch ended.
+    """
+    start = time.perf_counter()
+    tally = _Tally()
+    with MediaReader(Limits.of(config)) as reader:
+        source = open_source(path, reader, config, format=format, **options)
+        known = store.files(str(path.resolve()))
+        total = source.total()
+        for batch in source.batches(known):
+            _commit(store, batch, known, tally)
+            progress(tally.done, max(total, tally.done), "reading")
+    removed = _prune(store, str(path.resolve())) if prune else 0
+    return Report(
+        tally.nodes,
+        tally.edges,
+        tally.files,
+        tally.unchanged(total),
+        removed,
+        tuple(tally.refused),
+        store.revision,
+        time.perf_counter() - start,
+    )
+
+
+class _Tally:
+    """Running counts of one ingest."""
+
+    def __init__(self) -> None:
+        self.nodes = self.edges = self.files = self.done = 0
+        self.refused: list[tuple[str, str]] = []
+
+    def unchanged(self, total: int) -> int:
+        """Inputs that were only looked at."""
+        return max(0, max(total, self.done) - self.files - len(self.refused))
+
+
+def _commit(
+    store: GraphStore, batch: Batch, known: Mapping[str, FileStamp], tally: _Tally
+) -> None:
+    edges, loose = _attached(store, batch.nodes, batch.edges)
+    fresh = [stamp for stamp in batch.files if known.get(stamp.uri) != stamp]
+    if batch.nodes or edges or fresh:
+        store.upsert(batch.nodes, edges, fresh)
+    tally.nodes += len(batch.nodes)
+    tally.edges += len(edges)
+    tally.files += sum(stamp.refused is None for stamp in fresh)
+    tally.done += batch.done
+    tally.refused += [(s.uri, s.refused) for s in batch.files if s.refused is not None]
+    tally.refused += [
+        (f"{e.src} -{e.type}→ {e.dst}", "one of its ends was not taken in") for e in loose
+    ]
+
+
+def _attached(
+    store: GraphStore, nodes: Sequence[Node], edges: Sequence[Edge]
+) -> tuple[list[Edge], list[Edge]]:
+    """Edges whose ends exist, and the others (an end may have been refused)."""
+    here = {node.id for node in nodes}
+    asked = sorted({end for e in edges for end in (e.src, e.dst)} - here)
+    here.update(node.id for node in store.get(asked) if node is not None)
+    good = [e for e in edges if e.src in here and e.dst in here]
+    return good, [e for e in edges if not (e.src in here and e.dst in here)]
+
+
+def _prune(store: GraphStore, prefix: str) -> int:
+    """Remove the nodes whose file has vanished."""
+    gone = {uri for uri in store.files(prefix) if uri.startswith("/") and not Path(uri).exists()}
+    gone = {uri for uri in gone if not _is_row(uri)}
+    if not gone:
+        return 0
+    ids = [node.id for node in _stored(store) if node.uri in gone]
+    store.delete(ids)
+    store.forget_files(sorted(gone))
+    return len(ids)
+
+
+def _is_row(uri: str) -> bool:
+    """Rows of a manifest are stamped as ``file:line``; the file itself is there."""
+    file, _, line = uri.rpartition(":")
+    return line.isdigit() and Path(file).exists()
+
+
+def _stored(store: GraphStore) -> Iterator[Node]:
+    yield from store.nodes()
+
+
+def _is_iiif(path: Path) -> bool:
+    try:
+        document = json.loads(path.read_bytes()[: 64 << 20])
+    except (OSError, ValueError):
+        return False
+    return isinstance(document, dict) and "iiif.io" in str(document.get("@context", ""))

@@ -1,0 +1,147 @@
+"""A model: every learned stage, and the vectors of the collection it was learned on.
+
+A vector concatenates blocks, one for each aligner; each is kept raw (from the item's own content)
+and refined (after message passing). An item without a block has zeros there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from graphretrieval.arrays import normalise
+from graphretrieval.errors import NotFitted
+from graphretrieval.protocols import Aligner, Encoder, Ranker, Refiner
+from graphretrieval.retriever.corpus import Places
+from graphretrieval.types import JSON, Array, Graph, Ints
+
+#: Blocks compared as they are; the others by cosine.
+PROBABILITIES = "posteriors"
+#: Which part of the score each column adds to, beside the blocks' own.
+PATH, LEXICAL = "path", "lexical"
+
+
+@dataclass
+class Model:
+    """Learned stages by name, and what they were learned from.
+
+    ``gates`` holds one ranker for each ``source>target>relevance``; ``meta`` the seed, settings,
+    data revision and validation metrics.
+    """
+
+    encoders: dict[str, Encoder[Any]] = field(default_factory=dict)
+    aligners: dict[str, Aligner] = field(default_factory=dict)
+    refiners: dict[str, Refiner] = field(default_factory=dict)
+    gates: dict[str, Ranker] = field(default_factory=dict)
+    categories: tuple[str, ...] = ()
+    meta: dict[str, JSON] = field(default_factory=dict)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the score columns: each block raw and refined (``+``), path, lexical."""
+        return (*self.aligners, *(f"{name}+" for name in self.aligners), PATH, LEXICAL)
+
+    def part_of(self, column: str) -> str:
+        """The named part a column's contribution is added to in ``hit.parts``."""
+        if column in (PATH, LEXICAL):
+            return column
+        return "graph" if column.endswith("+") else "content"
+
+    def align(self, modality: str, features: Array) -> dict[str, Array]:
+        """One modality's features in every block: block → ``(n, d_block)``."""
+        return {name: a.embed(modality, features) for name, a in self.aligners.items()}
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """The collection's vectors at one revision, row-aligned with the graph.
+
+    ``raw[b]`` and ``refined[b]`` are ``(n, d_b)``, scaled for scoring by inner product.
+    """
+
+    graph: Graph
+    places: Places
+    raw: Mapping[str, Array] = field(repr=False)
+    refined: Mapping[str, Array] = field(repr=False)
+
+
+def scaled(block: str, x: Array) -> Array:
+    """Block vectors as they are compared: probabilities as they are, others at unit length."""
+    return np.asarray(x, np.float32) if block == PROBABILITIES else normalise(x)
+
+
+def embed_nodes(
+    model: Model,
+    graph: Graph,
+    places: Places,
+    features: Mapping[str, Array],
+    category_features: Array | None,
+) -> dict[str, Array]:
+    """Unscaled block vectors of all nodes, ``(n, d_block)``.
+
+    Items are embedded by their features. A category is one-hot among the posteriors and, in the
+    other blocks, where its name lies.
+    """
+    n = len(graph.ids)
+    out = {name: np.zeros((n, a.dim), np.float32) for name, a in model.aligners.items()}
+    for modality, rows in places.rows.items():
+        if modality in features:
+            for name, x in model.align(modality, features[modality]).items():
+                out[name][rows] = x
+    named = graph.rows_of("category")
+    if category_features is not None and len(named):
+        for name, x in model.align("text", category_features).items():
+            if name != PROBABILITIES:
+                out[name][named] = x
+    if PROBABILITIES in out:
+        _one_hot(out[PROBABILITIES], graph, model.categories)
+    return out
+
+
+def _one_hot(posteriors: Array, graph: Graph, categories: Sequence[str]) -> None:
+    if posteriors.shape[1] != len(categories):
+        return  # projected: single categories have no column of their own
+    for column, name in enumerate(categories):
+        row = graph.row.get(name)
+        if row is not None:
+            posteriors[row] = 0
+            posteriors[row, column] = 1
+
+
+def refine_nodes(model: Model, graph: Graph, raw: Mapping[str, Array]) -> dict[str, Array]:
+    """Block vectors of all nodes after message passing over the graph's edges, unscaled."""
+    return {
+        name: model.refiners[name].refine(graph, x) if name in model.refiners else x
+        for name, x in raw.items()
+    }
+
+
+def vectors_of(model: Model, graph: Graph, places: Places, raw: Mapping[str, Array]) -> Vectors:
+    """Raw and refined vectors as they are compared."""
+    refined = refine_nodes(model, graph, raw)
+    return Vectors(
+        graph,
+        places,
+        {name: scaled(name, x) for name, x in raw.items()},
+        {name: scaled(name, x) for name, x in refined.items()},
+    )
+
+
+def gate(model: Model, source: str, target: str, relevance: str) -> Ranker:
+    """The ranker for one direction; where that relevance was never seen, the other's."""
+    other = "category" if relevance == "instance" else "instance"
+    for key in (f"{source}>{target}>{relevance}", f"{source}>{target}>{other}"):
+        if key in model.gates:
+            return model.gates[key]
+    raise NotFitted(
+        f"nothing was learned about searching {target} by {source}",
+        remedy="add links (DESCRIBES) or categories that join them, then fit again",
+    )
+
+
+def chosen(rows: Ints, wanted: Ints) -> Ints:
+    """Positions in ``rows`` (ascending) of the rows wanted."""
+    return np.searchsorted(rows, wanted)

@@ -1,0 +1,268 @@
+"""Answering: terms → vectors and anchors → candidates → score parts → hits with their paths."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from graphretrieval.arrays import adjacency, expand, top_k
+from graphretrieval.errors import QueryError
+from graphretrieval.protocols import GraphStore, Index, Ranker
+from graphretrieval.rankers.walks import Walks
+from graphretrieval.retriever.model import Model, Vectors, gate
+from graphretrieval.retriever.score import Anchors, Queries, Scorer
+from graphretrieval.types import (
+    IN_CATEGORY,
+    PART_OF,
+    SEARCHED,
+    SUBCATEGORY_OF,
+    Array,
+    Bools,
+    Hit,
+    Ints,
+    Path,
+)
+
+# nearest vectors that are scored in full beside all that walks reach
+CANDIDATES = 200
+
+
+@dataclass(frozen=True)
+class Term:
+    """One part of a query: words, a file or a node, its weight, and itself as a batch of one."""
+
+    kind: str  # text, image, audio or node
+    value: str
+    weight: float
+    queries: Queries = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Filter:
+    """What hits must be: in a category (or below it), of a language, collection or licence."""
+
+    category: str | None = None
+    lang: str | None = None
+    collection: str | None = None
+    license: str | None = None
+
+    def __bool__(self) -> bool:
+        return any((self.category, self.lang, self.collection, self.license))
+
+
+@dataclass
+class Found:
+    """Scored candidates of one target modality: rows, contributions by part, and their paths."""
+
+    rows: Ints
+    parts: dict[str, Array]
+    score: Array
+    confidence: Array
+    walks: list[tuple[Walks, Term]]
+    no_match: bool = False
+
+
+class Searcher:
+    """Answers queries on one version of model and vectors; safe to use from many threads."""
+
+    def __init__(
+        self, model: Model, vectors: Vectors, store: GraphStore, scorer: Scorer, index: type[Index]
+    ) -> None:
+        self.model, self.vectors, self.store, self.scorer = model, vectors, store, scorer
+        self._index = index
+        self._partitions: dict[str, Index] = {}
+
+    def search(
+        self,
+        terms: Sequence[Term],
+        targets: Sequence[str],
+        k: int,
+        where: Filter,
+        allowed: Bools | None = None,
+    ) -> tuple[tuple[Hit, ...], bool]:
+        """The best k hits of all target modalities, and whether nothing is good enough.
+
+        Args:
+            terms: at least one; negative weights push away.
+            targets: modalities to search.
+            k: how many hits.
+            where: filters, applied before ranking.
+            allowed: ``(n,)`` nodes that pass the filters that need node attributes.
+        """
+        mask = self._mask(where, allowed)
+        found = {t: self._in_modality(terms, t, k, mask) for t in targets}
+        found = {t: f for t, f in found.items() if f is not None and len(f.rows)}
+        best = self._merge(found, k)
+        hits = self._hits(found, best, k)
+        return hits, all(f.no_match for f in found.values())
+
+    def _in_modality(
+        self, terms: Sequence[Term], target: str, k: int, mask: Bools | None
+    ) -> Found | None:
+        rows = self.vectors.places.rows.get(target)
+        if rows is None:
+            return None
+        allowed = np.zeros(len(self.vectors.graph.ids), np.bool_)
+        allowed[rows] = True
+        if mask is not None:
+            allowed &= mask
+        gates = [gate(self.model, t.queries.modality, target, "instance") for t in terms]
+        anchors = [self.scorer.anchors(t.queries) for t in terms]
+        walks = [self.scorer.walk(a, allowed) for a in anchors]
+        near = self._nearest(terms, gates, target, max(CANDIDATES, 4 * k), allowed)
+        candidates = np.unique(np.concatenate([near, *(w.rows for w in walks)]))
+        own = [int(r) for t in terms if t.queries.rows is not None for r in t.queries.rows]
+        candidates = candidates[~np.isin(candidates, own)]
+        return self._weigh(terms, gates, anchors, walks, candidates)
+
+    def _weigh(
+        self,
+        terms: Sequence[Term],
+        gates: Sequence[Ranker],
+        anchors: Sequence[Anchors],
+        walks: Sequence[Walks],
+        candidates: Ints,
+    ) -> Found:
+        names = ("content", "graph", "path", "lexical")
+        parts = {name: np.zeros(len(candidates), np.float32) for name in names}
+        confidence = np.zeros(len(candidates), np.float32)
+        total = sum(abs(t.weight) for t in terms)
+        no_match = True
+        for term, ranker, anchor in zip(terms, gates, anchors, strict=True):
+            columns = self.scorer.parts(term.queries, candidates, anchor)[0]  # (t, p)
+            weighed = ranker.weigh(columns) * np.float32(term.weight / total)
+            for column, name in enumerate(self.model.columns):
+                parts[self.model.part_of(name)] += weighed[:, column]
+            own = weighed.sum(axis=1) * np.float32(total / term.weight)
+            sure = ranker.confidence(own)
+            confidence += np.float32(max(term.weight, 0) / total) * sure
+            no_match &= not len(own) or bool(own.max() < ranker.no_match_)
+        score = np.sum(list(parts.values()), axis=0)
+        pairs = list(zip(walks, terms, strict=True))
+        return Found(candidates, parts, score, confidence, pairs, no_match)
+
+    def _nearest(
+        self,
+        terms: Sequence[Term],
+        gates: Sequence[Ranker],
+        target: str,
+        k: int,
+        allowed: Bools,
+    ) -> Ints:
+        """Rows whose joined vectors are nearest, the gates' weights on the query's side."""
+        rows = self.vectors.places.rows[target]
+        query = np.sum(
+            [t.weight * self._joined(t.queries, g) for t, g in zip(terms, gates, strict=True)],
+            axis=0,
+        ).astype(np.float32)
+        take = np.flatnonzero(allowed[rows])
+        if len(take) < len(rows):
+            _, best = top_k(query @ self._matrix(rows[take]).T, k)
+            return rows[take[best[0]]]
+        if target not in self._partitions:
+            self._partitions[target] = self._index().build(self._matrix(rows))
+        _, best = self._partitions[target].search(query, k)
+        return rows[best[0]]
+
+    def _joined(self, queries: Queries, ranker: Ranker) -> Array:
+        """All blocks of one query side by side, each times its weight ``(1, D)``."""
+        weight = np.diag(ranker.weigh(np.eye(len(self.model.columns), dtype=np.float32)))
+        blocks = list(self.model.aligners)
+        raw = [queries.raw[b] * weight[i] for i, b in enumerate(blocks)]
+        refined = [queries.raw[b] * weight[len(blocks) + i] for i, b in enumerate(blocks)]
+        return np.concatenate([*raw, *refined], axis=1).astype(np.float32)
+
+    def _matrix(self, rows: Ints) -> Array:
+        blocks = list(self.model.aligners)
+        raw = [self.vectors.raw[b][rows] for b in blocks]
+        return np.concatenate([*raw, *(self.vectors.refined[b][rows] for b in blocks)], axis=1)
+
+    def _mask(self, where: Filter, allowed: Bools | None) -> Bools | None:
+        if where.category is None:
+            return allowed
+        inside = self._members(where.category)
+        return inside if allowed is None else inside & allowed
+
+    def _members(self, category: str) -> Bools:
+        """Items in a category or any below it."""
+        graph = self.vectors.graph
+        name = category if category.startswith("cat:") else f"cat:{category}"
+        if name not in graph.row:
+            raise QueryError(
+                f"there is no category {category!r}",
+                remedy="see `graphretrieval info` for the categories there are",
+            )
+        below = adjacency(graph, graph.edges_of(SUBCATEGORY_OF), "in")
+        items = adjacency(graph, graph.edges_of(IN_CATEGORY), "in")
+        seen = np.zeros(len(graph.ids), np.bool_)
+        front = np.array([graph.row[name]])
+        while len(front):
+            seen[front] = True
+            _, at = expand(below.indptr, front)
+            front = np.unique(below.indices[at])
+            front = front[~seen[front]]
+        _, at = expand(items.indptr, np.flatnonzero(seen))
+        seen[items.indices[at]] = True
+        return seen
+
+    def _merge(self, found: Mapping[str, Found], k: int) -> list[tuple[str, int]]:
+        """Best candidates over all modalities, by confidence first where they compete."""
+        rows: list[tuple[float, float, str, str, int]] = []
+        for target, f in found.items():
+            for i in np.argsort(-f.score, kind="stable")[: 4 * k]:
+                sure = float(f.confidence[i]) if len(found) > 1 else 0.0
+                rows.append(
+                    (-sure, -float(f.score[i]), self.vectors.graph.ids[f.rows[i]], target, int(i))
+                )
+        return [(target, i) for *_, target, i in sorted(rows)]
+
+    def _hits(
+        self, found: Mapping[str, Found], best: Sequence[tuple[str, int]], k: int
+    ) -> tuple[Hit, ...]:
+        """Hits in order, the same content only once."""
+        ids = [self.vectors.graph.ids[found[t].rows[i]] for t, i in best]
+        nodes = self.store.get(ids)
+        hits: list[Hit] = []
+        seen: set[object] = set()
+        for (target, i), node in zip(best, nodes, strict=True):
+            if node is None or len(hits) == k:
+                continue
+            content = (node.sha256, node.start) if node.text is None else (node.text, node.lang)
+            if content in seen and content != (None, None):
+                continue
+            seen.add(content)
+            f = found[target]
+            parts = {name: float(x[i]) for name, x in f.parts.items()}
+            path = self._path(f, int(f.rows[i]))
+            hits.append(Hit(node, float(f.score[i]), parts, path, float(f.confidence[i])))
+        sources = self.store.neighbours([h.id for h in hits], types=[PART_OF], direction="out")
+        return tuple(
+            Hit(h.node, h.score, h.parts, h.path, h.confidence, s[0].dst if s else None)
+            for h, s in zip(hits, sources, strict=True)
+        )
+
+    def _path(self, found: Found, row: int) -> Path | None:
+        ways = [w.path(0, row) for w, term in found.walks if term.weight > 0]
+        known = [w for w in ways if w is not None]
+        return max(known, key=lambda p: p.strength, default=None)
+
+
+def modalities(target: str | Sequence[str]) -> tuple[str, ...]:
+    """The modalities asked for.
+
+    Raises:
+        QueryError: one of them is not searched.
+    """
+    asked = (target,) if isinstance(target, str) else tuple(target)
+    if asked == ("any",) or not asked:
+        return SEARCHED
+    for name in asked:
+        if name not in SEARCHED:
+            raise QueryError(
+                f"{name!r} is not a modality that is searched",
+                remedy=f"choose from {', '.join(SEARCHED)} or any",
+            )
+    return asked
+

@@ -1,0 +1,529 @@
+"""The knowledge base in front of everything: open, add, fit, search, link, save."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
+
+import numpy as np
+
+from graphretrieval import config as settings
+from graphretrieval import registry
+from graphretrieval.config import Config
+from graphretrieval.errors import ConfigError, NotFitted, QueryError, UnknownNode
+from graphretrieval.protocols import GraphStore, Progress, silent
+from graphretrieval.rankers.walks import Walker
+from graphretrieval.retriever import exchange, features
+from graphretrieval.retriever.bundle import Bundles, Embedded
+from graphretrieval.retriever.corpus import Places, parallel
+from graphretrieval.retriever.ingest import Report, ingest
+from graphretrieval.retriever.learn import Material, embed, learn
+from graphretrieval.retriever.model import (
+    Model,
+    Vectors,
+    embed_nodes,
+    refine_nodes,
+    scaled,
+)
+from graphretrieval.retriever.query import Filter, Searcher, Term, modalities
+from graphretrieval.retriever.score import Queries, Scorer
+from graphretrieval.sources.decode import Limits
+from graphretrieval.sources.media import MediaReader
+from graphretrieval.types import (
+    JSON,
+    Answer,
+    Array,
+    Bools,
+    Content,
+    Edge,
+    Graph,
+    Modality,
+    Node,
+    TextContent,
+)
+
+if TYPE_CHECKING:
+    import networkx
+    import torch_geometric.data
+
+#: A query term: a value, or a value and its weight.
+Weighted: TypeAlias = "str | Path | tuple[str | Path, float]"
+Terms: TypeAlias = "Weighted | Sequence[Weighted] | None"
+
+
+def open(url: str | Path | None = None, *, config: Config | None = None) -> Retriever:
+    """Open (or begin) a knowledge base.
+
+    Args:
+        url: a file path or ``sqlite:///path``; the setting ``store`` by default.
+        config: settings; read from the environment by default.
+
+    Raises:
+        ConfigError: the URL's scheme is not one of a store.
+    """
+    config = settings.load() if config is None else config
+    where = str(config["store"] if url is None else url)
+    scheme, found, rest = where.partition("://")
+    if not found:
+        scheme, rest = "sqlite", where
+    elif scheme == "sqlite":
+        rest = rest.removeprefix("/")
+    else:
+        raise ConfigError(
+            f"no store is reached by {scheme}://", remedy="give a file path or sqlite:///path"
+        )
+    return Retriever(registry.resolve("store", scheme)(Path(rest)), Path(rest), config)
+
+
+class Retriever:
+    """Images, texts and sounds in one graph, searched from any to any.
+
+    Made by :func:`open`; ``with`` closes it.
+    """
+
+    def __init__(self, store: GraphStore, path: Path, config: Config) -> None:
+        self.store, self.path, self.config = store, path, config
+        self.bundles = Bundles(path.with_name(path.name + ".models"))
+        self._loaded: _Loaded | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the store."""
+        self._loaded = None
+        self.store.close()
+
+    # --- what is in it ------------------------------------------------------------------
+
+    def add(
+        self,
+        path: Path | str,
+        *,
+        format: str | None = None,
+        collection: str | None = None,
+        lang: str | None = None,
+        category: str | None = None,
+        mapping: Mapping[str, str] | None = None,
+        prune: bool = False,
+        progress: Progress = silent,
+    ) -> Report:
+        """Bring in a folder, manifest, table, PDF or IIIF manifest; say what was refused."""
+        return ingest(
+            self.store,
+            Path(path),
+            self.config,
+            format=format,
+            collection=collection,
+            lang=lang,
+            category=category,
+            mapping=mapping,
+            prune=prune,
+            progress=progress,
+        )
+
+    def link(self, src: str, type: str, dst: str, *, weight: float = 1.0) -> int:
+        """Assert an edge; the next search uses it. Returns the new revision.
+
+        Raises:
+            UnknownNode: one of the ends is not in the store.
+        """
+        return self.store.upsert([], [Edge(src, type.upper(), dst, weight, "user")])
+
+    def unlink(self, src: str, type: str, dst: str) -> int:
+        """Remove an edge; the next search does without it. Returns the new revision."""
+        return self.store.delete(edges=[(src, type.upper(), dst)])
+
+    def info(self) -> dict[str, JSON]:
+        """What is in the store, and which model serves it."""
+        version = self.bundles.current()
+        return {
+            "store": str(self.path),
+            "revision": self.store.revision,
+            **self.store.counts(),
+            "model": version,
+            "models": self.bundles.versions(),
+            "learned": self.bundles.meta(version) if version else None,
+        }
+
+    def backup(self, path: Path | str) -> None:
+        """Copy the store and its models into one new folder, consistent while in use."""
+        folder = Path(path)
+        if folder.exists():
+            raise QueryError(f"{folder} exists already", remedy="name a new folder")
+        draft = Path(tempfile.mkdtemp(prefix=".backup-", dir=folder.absolute().parent))
+        try:
+            self.store.backup(draft / "store.db")
+            if self.bundles.folder.exists():
+                shutil.copytree(self.bundles.folder, draft / "models")
+            draft.rename(folder)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+    def export(self, folder: Path | str) -> None:
+        """Write all nodes and edges as a manifest folder (JSONL and CSV), with provenance."""
+        from graphretrieval.sources.manifest import write_manifest
+
+        write_manifest(Path(folder), self.store.nodes(), self.store.edges(status=None))
+
+    def to_networkx(self) -> networkx.MultiDiGraph:
+        """The graph with node attributes, for networkx."""
+        return exchange.to_networkx(self.store.export(), self.store.nodes())
+
+    def to_pyg(self) -> torch_geometric.data.HeteroData:
+        """The graph with vectors (where a model is there) for torch-geometric."""
+        graph = self.store.export()
+        x = None if self.bundles.current() is None else {"x": self.vectors(graph.ids)}
+        by_modality = (
+            None
+            if x is None
+            else {m: x["x"][graph.rows_of(m)] for m in graph.modalities}
+        )
+        return exchange.to_pyg(graph, by_modality)
+
+    # --- learning -----------------------------------------------------------------------
+
+    def fit(self, *, seed: int = 0, progress: Progress = silent) -> str:
+        """Learn encoders, aligners, refiner and rankers; put the new model in service.
+
+        Returns:
+            The version's name.
+
+        Raises:
+            NothingToLearn: no item is linked or in a category.
+        """
+        graph = self.store.export()
+        visible = np.ones(len(graph.ids), np.bool_)
+        with MediaReader(Limits.of(self.config)) as reader:
+            material, encoders = self.material(graph, visible, reader, seed, progress)
+        model = learn(material, encoders, self.store, self.config, seed=seed, progress=progress)
+        raw = embed(model, material)
+        progress(0, 1, "saving the model")
+        refined = refine_nodes(model, graph, raw)
+        version = self.bundles.save(model, Embedded(tuple(graph.ids), raw, refined))
+        progress(1, 1, "saving the model")
+        self._loaded = None
+        return version
+
+    def material(
+        self,
+        graph: Graph,
+        visible: Bools,
+        reader: MediaReader,
+        seed: int,
+        progress: Progress,
+    ) -> tuple[Material, dict[str, Any]]:
+        """Encoders fitted on what is visible, and the features of every item."""
+        places = Places.of(graph)
+        nodes = {m: self._nodes(graph, rows) for m, rows in places.rows.items()}
+        x: dict[str, Array] = dict(features.own_vectors(nodes))
+        encoders: dict[str, Any] = {}
+        for modality, items in nodes.items():
+            if modality in x:
+                continue
+            seen = np.flatnonzero(visible[places.rows[modality]])
+            groups = parallel(graph, places.rows[modality][seen]) if modality == "text" else None
+            encoders[modality] = features.fit_encoder(
+                modality,
+                [items[i] for i in seen],
+                reader,
+                self.config,
+                groups=groups,
+                seed=seed,
+                progress=progress,
+            )
+            x[modality] = features.encode(
+                encoders[modality], items, reader, self.config, progress=progress
+            )
+        named = self._category_features(graph, encoders)
+        texts = {
+            int(row): node.text or node.title or ""
+            for row, node in zip(places.rows.get("text", ()), nodes.get("text", ()), strict=True)
+        }
+        return Material(graph, graph, places, x, named, texts, visible), encoders
+
+    def _nodes(self, graph: Graph, rows: Sequence[int] | Any) -> list[Node]:
+        found = self.store.get([graph.ids[i] for i in rows])
+        return [node for node in found if node is not None]
+
+    def _category_features(self, graph: Graph, encoders: Mapping[str, Any]) -> Array | None:
+        rows = graph.rows_of(Modality.CATEGORY)
+        if not len(rows) or Modality.TEXT not in encoders:
+            return None
+        names = [TextContent(n.title or n.text or n.id) for n in self._nodes(graph, rows)]
+        return np.asarray(encoders[Modality.TEXT].encode(names), np.float32)
+
+    # --- answering ----------------------------------------------------------------------
+
+    def search(
+        self,
+        text: Terms = None,
+        *,
+        image: Terms = None,
+        audio: Terms = None,
+        node: Terms = None,
+        exclude: Terms = None,
+        target: str | Sequence[str] = "any",
+        k: int = 10,
+        category: str | None = None,
+        lang: str | None = None,
+        collection: str | None = None,
+        license: str | None = None,
+    ) -> Answer:
+        """Rank the collection's items for a query of words, files and nodes together.
+
+        Args:
+            text: words in any language of the collection.
+            image: picture files. Like every term: one, several, or ``(value, weight)`` pairs.
+            audio: sound files.
+            node: ids of stored items.
+            exclude: words or node ids to stay away from.
+            target: ``image``, ``text``, ``audio``, several of them, or ``any``.
+            k: how many hits.
+            category: only items in this category or below it.
+            lang: only items in this language (``zh`` also finds ``zh_CN``).
+            collection: only items of this collection.
+            license: only items under this licence.
+
+        Raises:
+            QueryError: nothing was asked, or a term cannot be understood.
+            NotFitted: no model has been learned yet.
+        """
+        loaded = self._load()
+        asked = self._terms(text=text, image=image, audio=audio, node=node, exclude=exclude)
+        targets = modalities(target)
+        if not 1 <= k <= 10_000:
+            raise QueryError(f"k is {k}", remedy="ask for 1 to 10000 hits")
+        terms = self._encode(asked, loaded)
+        where = Filter(category, lang, collection, license)
+        allowed = loaded.allowed(where, self.store)
+        hits, no_match = loaded.searcher.search(terms, targets, k, where, allowed)
+        query: dict[str, JSON] = {
+            "terms": [{"kind": k_, "value": v, "weight": w} for k_, v, w in asked],
+            "target": list(targets),
+            "k": k,
+        }
+        return Answer(
+            query, hits, loaded.version, loaded.vectors.graph.revision, no_match=no_match
+        )
+
+    def vectors(self, ids: Sequence[str]) -> Array:
+        """Learned vectors ``(n, D)``: every block raw, then every block refined.
+
+        Raises:
+            UnknownNode: an id is not in the store.
+        """
+        loaded = self._load()
+        row = loaded.vectors.graph.row
+        missing = [i for i in ids if i not in row]
+        if missing:
+            raise UnknownNode(f"no node is called {missing[0]!r}", remedy="check the id")
+        rows = np.array([row[i] for i in ids], np.int64)
+        blocks = [*loaded.vectors.raw.values(), *loaded.vectors.refined.values()]
+        return np.concatenate([x[rows] for x in blocks], axis=1)
+
+    def _terms(self, *, exclude: Terms, **given: Terms) -> list[tuple[str, str, float]]:
+        terms = [(kind, *_weighted(t)) for kind, ts in given.items() for t in _several(ts)]
+        for value, weight in (_weighted(t) for t in _several(exclude)):
+            kind = "node" if self.store.get([value])[0] is not None else "text"
+            terms.append((kind, value, -weight))
+        if not any(weight > 0 for *_, weight in terms):
+            raise QueryError(
+                "the query is empty", remedy="give words, an image, an audio file or a node id"
+            )
+        return terms
+
+    def _encode(self, asked: Sequence[tuple[str, str, float]], loaded: _Loaded) -> list[Term]:
+        return [
+            Term(kind, value, weight, self._queries(kind, value, loaded))
+            for kind, value, weight in asked
+        ]
+
+    def _queries(self, kind: str, value: str, loaded: _Loaded) -> Queries:
+        if kind == "node":
+            return self._node_query(value, loaded)
+        if kind == "text" and not value.strip():
+            raise QueryError("the text of the query is empty", remedy="give some words")
+        if kind not in loaded.model.encoders:
+            raise QueryError(
+                f"this collection has no {kind} encoder, so it cannot be asked by {kind}",
+                remedy="ask by node, or add files of that kind and fit again",
+            )
+        content = TextContent(value) if kind == "text" else self._file(kind, Path(value))
+        row = loaded.model.encoders[kind].encode([content])
+        raw = {b: scaled(b, x) for b, x in loaded.model.align(kind, row).items()}
+        return Queries(kind, raw, [value] if kind == "text" else None)
+
+    def _node_query(self, value: str, loaded: _Loaded) -> Queries:
+        row = loaded.vectors.graph.row.get(value)
+        node = self.store.get([value])[0]
+        if row is None or node is None:
+            raise UnknownNode(f"no node is called {value!r}", remedy="check the id")
+        if loaded.vectors.places.at[row] < 0:
+            raise QueryError(
+                f"{value!r} is a {node.modality}, which has no content to search by",
+                remedy="ask by one of its items, or filter with --category",
+            )
+        rows = np.array([row])
+        words = [node.text or node.title or ""] if node.modality == Modality.TEXT else None
+        raw = {b: x[rows] for b, x in loaded.vectors.raw.items()}
+        return Queries(node.modality, raw, words, rows)
+
+    def _file(self, kind: str, path: Path) -> Content:
+        with MediaReader(Limits.of(self.config)) as reader:
+            inspection = reader.inspect([path])[0]
+            if isinstance(inspection, Exception):
+                raise inspection
+            if inspection.modality != kind:
+                raise QueryError(f"{path} is {inspection.modality}, not {kind}")
+            node = Node(str(path)[-1000:], kind, str(path.resolve()), inspection.sha256)
+            content = next(iter(reader.load([node])))
+        if isinstance(content, Exception):
+            raise content
+        return content
+
+    def _load(self) -> _Loaded:
+        """The model in service with vectors of the newest revision."""
+        version = self.bundles.current()
+        if version is None:
+            raise NotFitted("nothing has been learned yet", remedy="run `graphretrieval fit`")
+        if self._loaded is None or self._loaded.version != version:
+            found = self.bundles.load(version)
+            if found is None:
+                raise NotFitted("nothing has been learned yet", remedy="run `graphretrieval fit`")
+            self._loaded = self._at_newest(version, *found)
+        elif self._loaded.vectors.graph.revision != self.store.revision:
+            self._loaded = self._at_newest(version, self._loaded.model, self._loaded.embedded)
+        return self._loaded
+
+    def _at_newest(self, version: str, model: Model, embedded: Embedded) -> _Loaded:
+        """Vectors at the store's newest revision: what is new is encoded, all is refined again."""
+        graph = self.store.export()
+        places = Places.of(graph)
+        if tuple(graph.ids) == embedded.ids and graph.revision == model.meta["revision"]:
+            raw, refined = dict(embedded.raw), dict(embedded.refined)
+        else:
+            raw = self._catch_up(model, graph, places, embedded)
+            refined = refine_nodes(model, graph, raw)
+            embedded = Embedded(tuple(graph.ids), raw, refined)
+        vectors = Vectors(
+            graph,
+            places,
+            {b: scaled(b, x) for b, x in raw.items()},
+            {b: scaled(b, x) for b, x in refined.items()},
+        )
+        scorer = Scorer(model, vectors, self.store, Walker(graph))
+        index = registry.resolve("index", self.config["index"])
+        searcher = Searcher(model, vectors, self.store, scorer, index)
+        return _Loaded(version, model, embedded, vectors, searcher)
+
+    def _catch_up(
+        self, model: Model, graph: Graph, places: Places, embedded: Embedded
+    ) -> dict[str, Array]:
+        """Raw vectors of all nodes: the stored ones, and fresh ones for new or changed nodes."""
+        old = {name: i for i, name in enumerate(embedded.ids)}
+        source = np.array([old.get(name, -1) for name in graph.ids], np.int64)
+        changed = {
+            n.id for n in self.store.changes_since(int(model.meta["revision"])).nodes
+        }
+        stale = np.array([name in changed for name in graph.ids], np.bool_) | (source < 0)
+        raw = {
+            b: np.where(stale[:, None], 0, x[source]).astype(np.float32)
+            for b, x in embedded.raw.items()
+        }
+        fresh: dict[str, Array] = {}
+        picked: dict[str, Any] = {}
+        with MediaReader(Limits.of(self.config)) as reader:
+            for modality, rows in places.rows.items():
+                mine = rows[stale[rows]]
+                if len(mine) and modality in model.encoders:
+                    picked[modality] = mine
+                    fresh[modality] = features.encode(
+                        model.encoders[modality], self._nodes(graph, mine), reader, self.config
+                    )
+        named = self._category_features(graph, model.encoders)
+        made = embed_nodes(model, graph, Places(picked, places.at), fresh, named)
+        for block, x in raw.items():
+            x[stale] = made[block][stale]
+        return raw
+
+
+class _Loaded:
+    """A model in service, its vectors at one revision, and node attributes for filters."""
+
+    def __init__(
+        self, version: str, model: Model, embedded: Embedded, vectors: Vectors, searcher: Searcher
+    ) -> None:
+        self.version, self.model, self.embedded = version, model, embedded
+        self.vectors, self.searcher = vectors, searcher
+        self._attributes: list[Node] | None = None
+
+    def allowed(self, where: Filter, store: GraphStore) -> Bools | None:
+        """Nodes that pass the filters on their own attributes."""
+        if not (where.lang or where.collection or where.license):
+            return None
+        if self._attributes is None:
+            self._attributes = list(store.nodes())
+        out = np.zeros(len(self.vectors.graph.ids), np.bool_)
+        for node in self._attributes:
+            row = self.vectors.graph.row.get(node.id)
+            if row is not None and _passes(node, where):
+                out[row] = True
+        return out
+
+
+def _passes(node: Node, where: Filter) -> bool:
+    lang = node.lang or ""
+    return (
+        (where.lang is None or lang == where.lang or lang.startswith(f"{where.lang}_"))
+        and (where.collection is None or node.collection == where.collection)
+        and (where.license is None or node.license == where.license)
+    )
+
+
+def _several(terms: Terms) -> list[Weighted]:
+    if terms is None:
+        return []
+    if isinstance(terms, str | Path):
+        return [terms]
+    if isinstance(terms, tuple) and len(terms) == 2 and isinstance(terms[1], int | float):
+        return [terms]
+    return list(terms)
+
+
+def _weighted(term: Weighted) -> tuple[str, float]:
+    value, weight = term if isinstance(term, tuple) else (term, 1.0)
+    if not 0 < weight < float("inf"):
+        raise QueryError(f"the weight of {str(value)!r} is {weight}", remedy="give one above 0")
+    return str(value), float(weight)
+
+
+def restore(folder: Path | str, url: Path | str) -> None:
+    """Bring a backup back as a new store.
+
+    Raises:
+        QueryError: there is a store already, or the folder is no backup.
+    """
+    source, target = Path(folder), Path(url)
+    if target.exists():
+        raise QueryError(f"{target} exists already", remedy="name a new file")
+    if not (source / "store.db").exists():
+        raise QueryError(f"{source} is no backup: it holds no store.db", remedy="check the path")
+    if (source / "models").exists():
+        shutil.copytree(source / "models", target.with_name(target.name + ".models"))
+    shutil.copy2(source / "store.db", target)
+    with open(target) as kb:
+        json.dumps(kb.info())

@@ -1,0 +1,183 @@
+"""Score parts of every candidate for a batch of queries: blocks, paths and words, as columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from graphretrieval.arrays import normalise, top_k
+from graphretrieval.protocols import GraphStore
+from graphretrieval.rankers.walks import Walker, Walks
+from graphretrieval.retriever.model import PROBABILITIES, Model, Vectors
+from graphretrieval.types import Array, Bools, Ints
+
+SIMILAR, LEXICAL, SELF = "similar", "lexical", "self"
+# enough nearby items to reach what they are linked to, few enough to stay near
+NEAREST = 20
+WORDS = 20
+
+
+@dataclass(frozen=True)
+class Queries:
+    """A batch of queries of one modality.
+
+    ``raw[b]`` is ``(q, d_b)``, scaled. ``texts`` are searched by words where given. ``rows`` are
+    the queries' own graph rows, −1 for queries that are no nodes: they are not answered with
+    themselves, and a node's walk begins at the node.
+    """
+
+    modality: str
+    raw: Mapping[str, Array] = field(repr=False)
+    texts: Sequence[str] | None = None
+    rows: Ints | None = None
+
+    def __len__(self) -> int:
+        return len(next(iter(self.raw.values())))
+
+
+@dataclass(frozen=True)
+class Anchors:
+    """Where each query's walks begin: entries ``indptr[i]:indptr[i + 1]`` are query i's."""
+
+    indptr: Ints
+    rows: Ints
+    weights: Array
+    lexical: Bools
+
+    def only_lexical(self) -> Anchors:
+        """The anchors that were found by words."""
+        owner = np.repeat(np.arange(len(self.indptr) - 1), np.diff(self.indptr))
+        keep = self.lexical
+        indptr = np.concatenate(
+            [[0], np.cumsum(np.bincount(owner[keep], minlength=len(self.indptr) - 1))]
+        )
+        return Anchors(indptr, self.rows[keep], self.weights[keep], self.lexical[keep])
+
+
+class Scorer:
+    """Scores candidates on one version of the vectors.
+
+    Args:
+        model: gates are not needed here, so that they can be learned from the parts.
+        vectors: of the collection.
+        store: asked for words.
+        visible: ``(n,)`` nodes that may serve as anchors; hidden ones are as if not there.
+        walker: walks the vectors' graph.
+        paths: off in the control without paths.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        vectors: Vectors,
+        store: GraphStore,
+        walker: Walker,
+        *,
+        visible: Bools | None = None,
+        paths: bool = True,
+    ) -> None:
+        self.model, self.vectors, self.store, self.walker = model, vectors, store, walker
+        n = len(vectors.graph.ids)
+        self.visible = np.ones(n, np.bool_) if visible is None else visible
+        self.paths = paths
+        self._likeness: dict[str, tuple[Ints, Array]] = {}
+
+    def anchors(self, queries: Queries) -> Anchors:
+        """Query → item edges: nearest items of the query's own modality, and matching words.
+
+        A query that is a node begins at itself with weight 1 if it is visible.
+        """
+        owner, rows, weights, lexical = self._nearest(queries)
+        if queries.texts is not None:
+            more = self._matching(queries.texts)
+            owner, rows = np.concatenate([owner, more[0]]), np.concatenate([rows, more[1]])
+            weights = np.concatenate([weights, more[2]])
+            lexical = np.concatenate([lexical, np.ones(len(more[0]), np.bool_)])
+        if queries.rows is not None:
+            own = queries.rows[owner] == rows
+            owner, rows, weights, lexical = (x[~own] for x in (owner, rows, weights, lexical))
+            selves = np.flatnonzero((queries.rows >= 0) & self.visible[queries.rows])
+            owner, rows = np.append(owner, selves), np.append(rows, queries.rows[selves])
+            weights = np.append(weights, np.ones(len(selves), np.float32))
+            lexical = np.append(lexical, np.zeros(len(selves), np.bool_))
+        order = np.argsort(owner, kind="stable")
+        indptr = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=len(queries)))])
+        return Anchors(indptr, rows[order], weights[order].astype(np.float32), lexical[order])
+
+    def walk(self, anchors: Anchors, targets: Bools, hops: int = 3) -> Walks:
+        """Best walks from the anchors to the target nodes."""
+        return self.walker.search(
+            anchors.indptr, anchors.rows, anchors.weights, targets=targets, hops=hops
+        )
+
+    def parts(self, queries: Queries, targets: Ints, anchors: Anchors | None = None) -> Array:
+        """Columns (``model.columns``) of every target for every query ``(q, t, p)``.
+
+        ``targets`` are graph rows, ascending; ``anchors`` spare finding them again.
+        """
+        anchors = self.anchors(queries) if anchors is None else anchors
+        mask = np.zeros(len(self.vectors.graph.ids), np.bool_)
+        mask[targets] = True
+        hops = 3 if self.paths else 0
+        path = self._dense(self.walk(anchors, mask, hops), targets, len(queries))
+        words = self._dense(self.walk(anchors.only_lexical(), mask, 1), targets, len(queries))
+        blocks = list(self.model.aligners)
+        raw = [queries.raw[b] @ self.vectors.raw[b][targets].T for b in blocks]
+        refined = [queries.raw[b] @ self.vectors.refined[b][targets].T for b in blocks]
+        return np.stack([*raw, *refined, path, words], axis=2).astype(np.float32)
+
+    def _dense(self, walks: Walks, targets: Ints, q: int) -> Array:
+        out = np.zeros((q, len(targets)), np.float32)
+        owner = np.repeat(np.arange(q), np.diff(walks.indptr))
+        out[owner, np.searchsorted(targets, walks.rows)] = walks.strength
+        return out
+
+    def _nearest(self, queries: Queries) -> tuple[Ints, Ints, Array, Bools]:
+        rows, items = self._own_kind(queries.modality)
+        if not len(rows):
+            empty = np.empty(0, np.int64)
+            return empty, empty, np.empty(0, np.float32), np.empty(0, np.bool_)
+        scores = self._likeness_of(queries.raw) @ items.T  # (q, n_m)
+        values, columns = top_k(scores, NEAREST)
+        owner = np.repeat(np.arange(len(queries)), values.shape[1])
+        values, columns = values.ravel(), columns.ravel()
+        keep = values > 0
+        return (
+            owner[keep],
+            rows[columns[keep]],
+            np.minimum(values[keep], 1.0),
+            np.zeros(keep.sum(), np.bool_),
+        )
+
+    def _own_kind(self, modality: str) -> tuple[Ints, Array]:
+        """Visible items of one modality and what their likeness is measured on."""
+        if modality not in self._likeness:
+            rows = self.vectors.places.rows.get(modality, np.empty(0, np.int64))
+            rows = rows[self.visible[rows]]
+            blocks = {b: x[rows] for b, x in self.vectors.raw.items()}
+            self._likeness[modality] = rows, self._likeness_of(blocks)
+        return self._likeness[modality]
+
+    def _likeness_of(self, raw: Mapping[str, Array]) -> Array:
+        """Blocks at equal length, joined: the inner product is their mean cosine."""
+        used = [normalise(x) for b, x in raw.items() if b != PROBABILITIES] or [
+            normalise(x) for x in raw.values()
+        ]
+        return np.concatenate(used, axis=1) / np.float32(np.sqrt(len(used)))
+
+    def _matching(self, texts: Sequence[str]) -> tuple[Ints, Ints, Array]:
+        """Items and categories whose words match."""
+        row = self.vectors.graph.row
+        owner, rows, weights = [], [], []
+        for i, found in enumerate(self.store.text_search(texts, WORDS)):
+            for node, score in found:
+                at = row.get(node, -1)
+                if at >= 0 and self.visible[at]:
+                    owner.append(i)
+                    rows.append(at)
+                    weights.append(score)
+        w = np.asarray(weights, np.float32)
+        return np.asarray(owner, np.int64), np.asarray(rows, np.int64), w / (1 + w)
+
