@@ -1,0 +1,1 @@
+"""Databases behind one interface: where the graph outlives the process."""

@@ -1,0 +1,128 @@
+"""Full text in any language: trigrams find candidates, whole words and rare ones rank them."""
+
+from __future__ import annotations
+
+import math
+import re
+import sqlite3
+from collections.abc import Sequence
+
+from graphretrieval.stores.folding import STOP_WORDS, fold, is_han, tokens
+
+# enough candidates that the best are among them, few enough to be ranked at once
+CANDIDATES = 400
+# longer queries say nothing more
+MAX_TOKENS = 24
+# how much a word inside another is worth: "cat" in "cats", and in "scatter"
+PREFIX, INSIDE = 0.6, 0.15
+
+
+def put(c: sqlite3.Connection, rows: Sequence[tuple[str, str | None, str | None]]) -> None:
+    """Keep (id, title, text) searchable, in the caller's transaction."""
+    for name, title, text in rows:
+        key = c.execute("SELECT key FROM nodes WHERE id = ?", (name,)).fetchone()[0]
+        remove(c, key)
+        words = (
+            fold(text if title is None or title == text else f"{title} {text or ''}")
+            if text or title
+            else ""
+        )
+        if words:
+            c.execute("INSERT INTO words (rowid, folded) VALUES (?, ?)", (key, words))
+
+
+def remove(c: sqlite3.Connection, key: int) -> None:
+    """Make a node unfindable by words."""
+    c.execute("DELETE FROM words WHERE rowid = ?", (key,))
+
+
+def find(
+    c: sqlite3.Connection, query: str, k: int, modality: str | None, lang: str | None
+) -> list[tuple[str, float]]:
+    """The best (id, score) for one query, scores in (0, 1]; ties by id."""
+    grams = _grams(query)
+    if not grams or k < 1:
+        return []
+    total = max(1, c.execute("SELECT count(*) FROM nodes").fetchone()[0])
+    weights: dict[str, float] = {}
+    keys: dict[int, float] = {}
+    for gram in grams:
+        found = _having(c, gram, modality, lang)
+        weights[gram] = math.log(1 + total / (1 + len(found)))
+        for key in found:
+            keys[key] = keys.get(key, 0.0) + weights[gram]
+    best = sorted(keys, key=lambda key: (-keys[key], key))[: max(CANDIDATES, 4 * k)]
+    scored = [(name, _score(folded, weights, query)) for name, folded in _texts(c, best)]
+    scored.sort(key=lambda item: (-item[1], item[0]))
+    return [(name, score) for name, score in scored[:k] if score > 0]
+
+
+def _grams(query: str) -> list[str]:
+    """What is looked for: words, and for Han runs their pairs of characters."""
+    words = tokens(query)[:MAX_TOKENS]
+    content = [w for w in words if w not in STOP_WORDS] or words
+    out: list[str] = []
+    for word in content:
+        if is_han(word) and len(word) > 2:
+            out += [word[i : i + 2] for i in range(len(word) - 1)]
+        else:
+            out.append(word)
+    return list(dict.fromkeys(out))[: 2 * MAX_TOKENS]
+
+
+def _having(c: sqlite3.Connection, gram: str, modality: str | None, lang: str | None) -> list[int]:
+    where, arguments = "", []
+    if modality is not None or lang is not None:
+        where = " AND rowid IN (SELECT key FROM nodes WHERE 1"
+        if modality is not None:
+            where += " AND modality = ?"
+            arguments.append(modality)
+        if lang is not None:
+            where += " AND (lang = ? OR substr(lang, 1, ?) = ?)"
+            arguments += [lang, len(lang) + 1, f"{lang}_"]  # type: ignore[list-item]
+        where += ")"
+    if len(gram) >= 3:
+        phrase = '"' + gram.replace('"', '""') + '"'
+        sql, first = "SELECT rowid FROM words WHERE words MATCH ?", phrase
+    else:
+        sql, first = (
+            "SELECT rowid FROM words WHERE folded LIKE ? ESCAPE '\\'",
+            f"%{_literal(gram)}%",
+        )
+    return [row[0] for row in c.execute(sql + where, (first, *arguments))]
+
+
+def _literal(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+def _texts(c: sqlite3.Connection, keys: Sequence[int]) -> list[tuple[str, str]]:
+    marks = ", ".join("?" * len(keys))
+    return c.execute(
+        "SELECT n.id, w.folded FROM nodes n JOIN words w ON w.rowid = n.key "
+        f"WHERE n.key IN ({marks})",
+        list(keys),
+    ).fetchall()
+
+
+def _score(folded: str, weights: dict[str, float], query: str) -> float:
+    """Share of the query that is there, rare words counting more; short texts before long."""
+    got = sum(weight * _match(gram, folded) for gram, weight in weights.items())
+    coverage = got / sum(weights.values())
+    asked = sum(map(len, tokens(query)))
+    said = max(1, sum(len(t) for t in tokens(folded) if t not in STOP_WORDS))
+    return coverage * (0.8 + 0.2 * min(1.0, asked / said))
+
+
+def _match(gram: str, folded: str) -> float:
+    if gram not in folded:
+        return 0.0
+    if is_han(gram):
+        return 1.0
+    words = re.findall(r"[^\W_]+", folded)
+    if gram in words:
+        return 1.0
+    # an English plural is the same word
+    if f"{gram}s" in words or f"{gram}es" in words or (gram.endswith("s") and gram[:-1] in words):
+        return 0.9
+    return PREFIX if any(w.startswith(gram) for w in words) else INSIDE

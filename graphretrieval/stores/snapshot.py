@@ -1,0 +1,139 @@
+"""The graph as arrays at one revision, in memory-mapped files beside the store.
+
+Derived and named by revision: written under a temporary name, synced, renamed. A snapshot that is
+missing, stale or damaged is made again from the database; losing it costs speed, never truth.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+import threading
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from graphretrieval.types import Graph
+
+_ARRAYS = ("modality", "src", "dst", "relation", "weight")
+
+
+class Snapshots:
+    """Keeps the newest graph in memory and on disk."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._newest: Graph | None = None
+        self._lock = threading.Lock()
+
+    def graph(self, revision: int, connection: sqlite3.Connection) -> Graph:
+        """The graph at ``revision``, which the open transaction of ``connection`` sees."""
+        with self._lock:
+            if self._newest is None or self._newest.revision != revision:
+                found = self._read(revision)
+                if found is None:
+                    found = _build(revision, connection)
+                    self._write(found)
+                self._newest = found
+            return self._newest
+
+    def _read(self, revision: int) -> Graph | None:
+        folder = self.folder / f"rev-{revision:09d}"
+        try:
+            about = json.loads((folder / "about.json").read_text("utf-8"))
+            arrays: dict[str, Any] = {}
+            for name in (*_ARRAYS, "ids"):
+                file = folder / f"{name}.npy"
+                if zlib.crc32(file.read_bytes()) != about["crc"][name]:
+                    return None
+                arrays[name] = np.load(file, mmap_mode="r", allow_pickle=False)
+            ids = json.loads(arrays["ids"].tobytes())
+        except (OSError, ValueError, KeyError):
+            return None
+        return Graph(
+            ids,
+            tuple(about["modalities"]),
+            arrays["modality"],
+            tuple(about["relations"]),
+            arrays["src"],
+            arrays["dst"],
+            arrays["relation"],
+            arrays["weight"],
+            revision,
+        )
+
+    def _write(self, graph: Graph) -> None:
+        draft = self.folder / f".draft-{os.getpid()}-{threading.get_ident()}"
+        target = self.folder / f"rev-{graph.revision:09d}"
+        try:
+            draft.mkdir(parents=True)
+            ids = np.frombuffer(json.dumps(list(graph.ids)).encode(), np.uint8)
+            arrays: dict[str, npt.NDArray[Any]] = {"ids": ids}
+            arrays |= {name: getattr(graph, name) for name in _ARRAYS}
+            crc = {name: _save(draft / f"{name}.npy", array) for name, array in arrays.items()}
+            about = {"modalities": graph.modalities, "relations": graph.relations, "crc": crc}
+            (draft / "about.json").write_text(json.dumps(about), "utf-8")
+            shutil.rmtree(target, ignore_errors=True)
+            draft.rename(target)
+        except OSError:
+            return  # a full or read-only disk: the graph in memory serves as well
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+        for old in self.folder.glob("rev-*"):
+            if old != target:
+                shutil.rmtree(old, ignore_errors=True)
+
+
+def _save(file: Path, array: npt.NDArray[Any]) -> int:
+    with file.open("wb") as f:
+        np.save(f, array, allow_pickle=False)
+        f.flush()
+        os.fsync(f.fileno())
+    return zlib.crc32(file.read_bytes())
+
+
+def _build(revision: int, c: sqlite3.Connection) -> Graph:
+    """Read all rows; nodes in id order, edges in order of their ends."""
+    rows = c.execute("SELECT key, id, modality FROM nodes ORDER BY id").fetchall()
+    edges = c.execute(
+        "SELECT src, type, dst, weight FROM edges WHERE status = 'asserted'"
+    ).fetchall()
+    keys = np.array([r[0] for r in rows], np.int64)
+    modalities, modality = _coded([r[2] for r in rows])
+    relations, relation = _coded([e[1] for e in edges])
+    order = np.argsort(keys)
+    src = _rows_of(keys, order, [e[0] for e in edges])
+    dst = _rows_of(keys, order, [e[2] for e in edges])
+    weight = np.array([e[3] for e in edges], np.float32)
+    sequence = np.lexsort((dst, relation, src))
+    return Graph(
+        [r[1] for r in rows],
+        modalities,
+        modality,
+        relations,
+        src[sequence],
+        dst[sequence],
+        relation[sequence],
+        weight[sequence],
+        revision,
+    )
+
+
+def _coded(names: list[str]) -> tuple[tuple[str, ...], npt.NDArray[np.int16]]:
+    known = sorted(set(names))
+    at = {name: i for i, name in enumerate(known)}
+    return tuple(known), np.array([at[name] for name in names], np.int16)
+
+
+def _rows_of(
+    keys: npt.NDArray[np.int64], order: npt.NDArray[np.int64], wanted: list[int]
+) -> npt.NDArray[np.int32]:
+    if not wanted:
+        return np.empty(0, np.int32)
+    found = np.searchsorted(keys[order], np.array(wanted, np.int64))
+    return order[found].astype(np.int32)

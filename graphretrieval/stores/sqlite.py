@@ -1,0 +1,464 @@
+"""The embedded store: one SQLite file that is the only truth, with full text and a revision.
+
+WAL with synchronous=FULL, so that an acknowledged write survives kill -9; one writer at a time,
+many readers. Graph reads run on a memory-mapped snapshot of the newest revision.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path as FilePath
+
+from graphretrieval.errors import SnapshotTooOld, StoreBusy, StoreError, UnknownNode
+from graphretrieval.stores import migrate, paths, search
+from graphretrieval.stores.snapshot import Snapshots
+from graphretrieval.types import Array, Changes, Edge, FileStamp, Graph, Node, Path
+
+# a writer that waits longer than this is told so
+BUSY_SECONDS = 30.0
+# SQLite's limit on variables in one statement is far above this
+CHUNK = 500
+
+_COLUMNS = (
+    'id, modality, uri, sha256, media_type, title, text, lang, start, "end", unit, '
+    "width, height, duration, license, collection, properties, revision"
+)
+
+
+class SqliteStore:
+    """A property graph in one file.
+
+    Args:
+        path: the file; made and migrated when it is not there.
+        read_only: refuse writes, for looking at a store somebody else writes.
+    """
+
+    capabilities = frozenset({"backup", "snapshot"})
+
+    def __init__(self, path: FilePath | str, *, read_only: bool = False) -> None:
+        self.path = FilePath(path)
+        self.read_only = read_only
+        self._local = threading.local()
+        self._open: list[sqlite3.Connection] = []
+        self._lock = threading.Lock()
+        self._snapshots = Snapshots(self.path.with_name(self.path.name + ".snapshot"))
+        if not read_only:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.migrate()
+
+    # --- lifecycle ----------------------------------------------------------------------
+
+    def migrate(self, *, dry_run: bool = False) -> list[str]:
+        """Bring the schema up to date; return the migrations (to be) applied."""
+        with self._guarded():
+            return migrate.migrate(self._connection, dry_run=dry_run)
+
+    @property
+    def revision(self) -> int:
+        """The newest committed revision."""
+        with self._guarded():
+            return _revision(self._connection)
+
+    def backup(self, path: FilePath) -> None:
+        """A consistent copy, written under a temporary name and renamed."""
+        path = FilePath(path)
+        draft = path.with_name(f".{path.name}.{os.getpid()}")
+        with self._guarded():
+            target = sqlite3.connect(draft)
+            try:
+                self._connection.backup(target)
+            finally:
+                target.close()
+        draft.replace(path)
+
+    def close(self) -> None:
+        """Close the connections of all threads."""
+        with self._lock:
+            for connection in self._open:
+                connection.close()
+            self._open.clear()
+            self._local = threading.local()
+
+    @property
+    def _connection(self) -> sqlite3.Connection:
+        found: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if found is None:
+            mode = "ro" if self.read_only else "rwc"
+            found = sqlite3.connect(
+                f"{self.path.absolute().as_uri()}?mode={mode}",
+                uri=True,
+                timeout=BUSY_SECONDS,
+                isolation_level=None,
+                check_same_thread=False,
+            )
+            if not self.read_only:
+                found.execute("PRAGMA journal_mode = WAL")
+            found.execute("PRAGMA synchronous = FULL")
+            found.execute("PRAGMA cache_size = -65536")  # 64 MB
+            self._local.connection = found
+            with self._lock:
+                self._open.append(found)
+        return found
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """SQLite's errors as ours."""
+        try:
+            yield
+        except sqlite3.OperationalError as e:
+            if "locked" in str(e) or "busy" in str(e):
+                raise StoreBusy(
+                    f"{self.path} is being written by another process",
+                    remedy="wait for it to finish, or stop it",
+                ) from e
+            raise StoreError(f"{self.path} could not be used ({e})") from e
+        except sqlite3.DatabaseError as e:
+            raise StoreError(
+                f"{self.path} is not a readable store ({e})", remedy="restore a backup"
+            ) from e
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction; the revision lock is SQLite's write lock."""
+        with self._guarded():
+            connection = self._connection
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+    # --- writes -------------------------------------------------------------------------
+
+    def upsert(
+        self, nodes: Sequence[Node], edges: Sequence[Edge] = (), files: Sequence[FileStamp] = ()
+    ) -> int:
+        """Write all in one transaction; equal rows are left, and then the revision stays."""
+        with self._writing() as c:
+            revision = _revision(c) + 1
+            changed = self._put_nodes(c, nodes, revision)
+            changed |= self._put_edges(c, edges, revision)
+            c.executemany(
+                "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)",
+                [(f.uri, f.size, f.mtime_ns, f.sha256, f.refused) for f in files],
+            )
+            if not changed:
+                return revision - 1
+            c.execute("UPDATE meta SET value = ? WHERE name = 'revision'", (revision,))
+        return revision
+
+    def _put_nodes(self, c: sqlite3.Connection, nodes: Sequence[Node], revision: int) -> bool:
+        stored = dict(zip((n.id for n in nodes), self._get(c, [n.id for n in nodes]), strict=True))
+        fresh = {n.id: n for n in nodes if stored[n.id] != n}
+        names = _COLUMNS.split(", ")
+        update = ", ".join(f"{name} = excluded.{name}" for name in names[1:])
+        marks = ", ".join("?" * len(names))
+        c.executemany(
+            f"INSERT INTO nodes ({_COLUMNS}) VALUES ({marks}) "
+            f"ON CONFLICT (id) DO UPDATE SET {update}",
+            [_row(n, revision) for n in fresh.values()],
+        )
+        search.put(c, [(n.id, n.title, n.text) for n in fresh.values()])
+        return bool(fresh)
+
+    def _put_edges(self, c: sqlite3.Connection, edges: Sequence[Edge], revision: int) -> bool:
+        keys = _keys(c, {end for e in edges for end in (e.src, e.dst)})
+        lost = [end for e in edges for end in (e.src, e.dst) if end not in keys]
+        if lost:
+            raise UnknownNode(
+                f"there is no node {', '.join(repr(x) for x in lost[:3])}"
+                + (f" and {len(lost) - 3} more" if len(lost) > 3 else ""),
+                remedy="add it before linking to it",
+            )
+        rows = {(keys[e.src], e.type, keys[e.dst]): (e.weight, e.origin, e.status) for e in edges}
+        before = c.total_changes
+        c.executemany(
+            "INSERT INTO edges VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (src, type, dst) "
+            "DO UPDATE SET weight = excluded.weight, origin = excluded.origin, "
+            "status = excluded.status, revision = excluded.revision "
+            "WHERE weight != excluded.weight OR origin != excluded.origin "
+            "OR status != excluded.status",
+            [(*key, *values, revision) for key, values in rows.items()],
+        )
+        return c.total_changes > before
+
+    def delete(self, ids: Sequence[str] = (), edges: Sequence[tuple[str, str, str]] = ()) -> int:
+        """Remove nodes with their edges, and edges; leave tombstones without content."""
+        with self._writing() as c:
+            revision = _revision(c) + 1
+            keys = _keys(c, {*ids, *(end for s, _, d in edges for end in (s, d))})
+            gone = [keys[i] for i in dict.fromkeys(ids) if i in keys]
+            doomed = [(keys[s], t, keys[d]) for s, t, d in edges if s in keys and d in keys]
+            for key in gone:
+                doomed += c.execute(
+                    "SELECT src, type, dst FROM edges WHERE src = ? OR dst = ?", (key, key)
+                )
+            removed = self._delete_edges(c, doomed, revision)
+            for key in gone:
+                search.remove(c, key)
+            names = [(revision, "node", i) for i in dict.fromkeys(ids) if i in keys]
+            c.executemany("DELETE FROM nodes WHERE key = ?", [(key,) for key in gone])
+            c.executemany("INSERT INTO tombstones VALUES (?, ?, ?)", names)
+            if not removed and not gone:
+                return revision - 1
+            c.execute("UPDATE meta SET value = ? WHERE name = 'revision'", (revision,))
+        return revision
+
+    def _delete_edges(
+        self, c: sqlite3.Connection, doomed: Iterable[tuple[int, str, int]], revision: int
+    ) -> int:
+        removed = 0
+        for key in dict.fromkeys(tuple(row) for row in doomed):
+            found = c.execute("DELETE FROM edges WHERE (src, type, dst) = (?, ?, ?)", key).rowcount
+            if found:
+                removed += 1
+                ends = [
+                    c.execute("SELECT id FROM nodes WHERE key = ?", (k,)).fetchone()[0]
+                    for k in (key[0], key[2])
+                ]
+                name = json.dumps([ends[0], key[1], ends[1]], ensure_ascii=False)
+                c.execute("INSERT INTO tombstones VALUES (?, 'edge', ?)", (revision, name))
+        return removed
+
+    def prune_tombstones(self, before: int) -> None:
+        """Forget deletions up to this revision; readers that far back export afresh."""
+        with self._writing() as c:
+            c.execute("DELETE FROM tombstones WHERE revision <= ?", (before,))
+            c.execute("UPDATE meta SET value = ? WHERE name = 'oldest_tombstone'", (before,))
+
+    # --- reads --------------------------------------------------------------------------
+
+    def get(self, ids: Sequence[str]) -> list[Node | None]:
+        """The nodes of these ids, ``None`` where there is none."""
+        with self._guarded():
+            return self._get(self._connection, ids)
+
+    def _get(self, c: sqlite3.Connection, ids: Sequence[str]) -> list[Node | None]:
+        found: dict[str, Node] = {}
+        for part in _chunks(list(dict.fromkeys(ids))):
+            marks = ", ".join("?" * len(part))
+            for row in c.execute(f"SELECT {_COLUMNS} FROM nodes WHERE id IN ({marks})", part):
+                found[row[0]] = _node(row)
+        return [found.get(i) for i in ids]
+
+    def nodes(self, modality: str | None = None) -> Iterator[Node]:
+        """All nodes (of one modality) in id order, streamed."""
+        where = "" if modality is None else "AND modality = ?"
+        last = ""
+        while True:
+            arguments = (last,) if modality is None else (last, modality)
+            with self._guarded():
+                rows = self._connection.execute(
+                    f"SELECT {_COLUMNS} FROM nodes WHERE id > ? {where} ORDER BY id LIMIT 2000",
+                    arguments,
+                ).fetchall()
+            if not rows:
+                return
+            yield from map(_node, rows)
+            last = rows[-1][0]
+
+    def edges(self, type: str | None = None, status: str | None = "asserted") -> Iterator[Edge]:
+        """All edges (of one type, of one status or, with ``None``, of any), streamed."""
+        with self._guarded():
+            yield from _edges(self._connection, "e.type = :type", type, status)
+
+    def neighbours(
+        self,
+        ids: Sequence[str],
+        *,
+        types: Sequence[str] | None = None,
+        direction: str = "both",
+        limit: int = 1000,
+    ) -> list[list[Edge]]:
+        """For each id its asserted edges, strongest first."""
+        out: dict[str, list[Edge]] = {i: [] for i in ids}
+        with self._guarded():
+            for part in _chunks(list(out)):
+                for end in ("src", "dst"):
+                    if direction in ("both", "out" if end == "src" else "in"):
+                        for edge in _incident(self._connection, part, end, types):
+                            mine = out[edge.src if end == "src" else edge.dst]
+                            if not (end == "dst" and direction == "both" and edge.src == edge.dst):
+                                mine.append(edge)
+        order = {
+            i: sorted(es, key=lambda e: (-e.weight, e.type, e.src, e.dst))[:limit]
+            for i, es in out.items()
+        }
+        return [order[i] for i in ids]
+
+    def paths(
+        self, sources: Sequence[str], targets: Sequence[str], *, max_hops: int = 3
+    ) -> list[Path | None]:
+        """For each pair a shortest path, the strongest of several, edges walked either way."""
+        return paths.shortest(self.export(), sources, targets, max_hops)
+
+    def text_search(
+        self,
+        queries: Sequence[str],
+        k: int = 10,
+        *,
+        modality: str | None = None,
+        lang: str | None = None,
+    ) -> list[list[tuple[str, float]]]:
+        """For each query the best (id, score) over title and text; scores lie in (0, 1]."""
+        with self._guarded():
+            return [search.find(self._connection, q, k, modality, lang) for q in queries]
+
+    def vector_search(
+        self, space: str, queries: Array, k: int = 10, *, modality: str | None = None
+    ) -> list[list[tuple[str, float]]]:
+        """Not among this store's capabilities: vectors live in indexes.
+
+        Raises:
+            StoreError: always.
+        """
+        raise StoreError("the embedded store holds no vectors", remedy="search by an index")
+
+    def files(self, prefix: str = "") -> dict[str, FileStamp]:
+        """Stamps of the files read so far whose uri begins with ``prefix``."""
+        with self._guarded():
+            rows = self._connection.execute(
+                "SELECT * FROM files WHERE uri >= ? AND substr(uri, 1, ?) = ?",
+                (prefix, len(prefix), prefix),
+            )
+            return {row[0]: FileStamp(*row) for row in rows}
+
+    def forget_files(self, uris: Sequence[str]) -> None:
+        """Drop stamps, so that these files are read again."""
+        with self._writing() as c:
+            c.executemany("DELETE FROM files WHERE uri = ?", [(u,) for u in uris])
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """How many nodes of each modality and edges of each type there are."""
+        with self._guarded():
+            nodes = self._connection.execute("SELECT modality, count(*) FROM nodes GROUP BY 1")
+            edges = self._connection.execute("SELECT type, count(*) FROM edges GROUP BY 1")
+            return {"nodes": dict(nodes.fetchall()), "edges": dict(edges.fetchall())}
+
+    def export(self) -> Graph:
+        """The whole graph as arrays, from the snapshot of the newest revision."""
+        with self._guarded():
+            c = self._connection
+            c.execute("BEGIN")  # one consistent view for the revision and the rows
+            try:
+                return self._snapshots.graph(_revision(c), c)
+            finally:
+                c.execute("ROLLBACK")
+
+    def changes_since(self, revision: int) -> Changes:
+        """Everything committed after ``revision``.
+
+        Raises:
+            SnapshotTooOld: deletions that far back are forgotten.
+        """
+        with self._guarded():
+            c = self._connection
+            c.execute("BEGIN")
+            try:
+                return _changes(c, revision)
+            finally:
+                c.execute("ROLLBACK")
+
+
+def _changes(c: sqlite3.Connection, revision: int) -> Changes:
+    oldest = c.execute("SELECT value FROM meta WHERE name = 'oldest_tombstone'").fetchone()[0]
+    if revision < oldest:
+        raise SnapshotTooOld(
+            f"changes since revision {revision} are not kept, only since {oldest}",
+            remedy="export afresh",
+        )
+    rows = c.execute(f"SELECT {_COLUMNS} FROM nodes WHERE revision > ? ORDER BY id", (revision,))
+    nodes = tuple(map(_node, rows))
+    edges = tuple(_edges(c, "e.revision > :type", revision, None))
+    dead = c.execute("SELECT kind, name FROM tombstones WHERE revision > ?", (revision,)).fetchall()
+    names = {name for kind, name in dead if kind == "node"}
+    there = set(_keys(c, names))
+    links = {tuple(json.loads(name)) for kind, name in dead if kind == "edge"}
+    links -= {(e.src, e.type, e.dst) for e in edges}
+    return Changes(_revision(c), nodes, edges, tuple(sorted(names - there)), tuple(sorted(links)))
+
+
+def _revision(c: sqlite3.Connection) -> int:
+    return int(c.execute("SELECT value FROM meta WHERE name = 'revision'").fetchone()[0])
+
+
+def _keys(c: sqlite3.Connection, ids: Iterable[str]) -> dict[str, int]:
+    out: dict[str, int] = {}
+    for part in _chunks(sorted(set(ids))):
+        marks = ", ".join("?" * len(part))
+        out.update(c.execute(f"SELECT id, key FROM nodes WHERE id IN ({marks})", part).fetchall())
+    return out
+
+
+def _edges(
+    c: sqlite3.Connection, condition: str, value: object, status: str | None
+) -> Iterator[Edge]:
+    wanted = [condition] if value is not None else []
+    wanted += ["e.status = :status"] if status is not None else []
+    where = f"WHERE {' AND '.join(wanted)}" if wanted else ""
+    rows = c.execute(
+        "SELECT s.id, e.type, d.id, e.weight, e.origin, e.status, e.revision FROM edges e "
+        f"JOIN nodes s ON s.key = e.src JOIN nodes d ON d.key = e.dst {where} "
+        "ORDER BY s.id, e.type, d.id",
+        {"type": value, "status": status},
+    )
+    for row in rows:
+        yield Edge(*row)
+
+
+def _incident(
+    c: sqlite3.Connection, ids: Sequence[str], end: str, types: Sequence[str] | None
+) -> Iterator[Edge]:
+    marks = ", ".join("?" * len(ids))
+    only = "" if types is None else f"AND e.type IN ({', '.join('?' * len(types))})"
+    rows = c.execute(
+        "SELECT s.id, e.type, d.id, e.weight, e.origin, e.status, e.revision FROM nodes n "
+        f"JOIN edges e ON e.{end} = n.key JOIN nodes s ON s.key = e.src "
+        f"JOIN nodes d ON d.key = e.dst "
+        f"WHERE n.id IN ({marks}) AND e.status = 'asserted' {only}",
+        (*ids, *(types or ())),
+    )
+    for row in rows:
+        yield Edge(*row)
+
+
+def _row(n: Node, revision: int) -> tuple[object, ...]:
+    return (
+        n.id,
+        n.modality,
+        n.uri,
+        n.sha256,
+        n.media_type,
+        n.title,
+        n.text,
+        n.lang,
+        n.start,
+        n.end,
+        n.unit,
+        n.width,
+        n.height,
+        n.duration,
+        n.license,
+        n.collection,
+        json.dumps(dict(n.properties), ensure_ascii=False, sort_keys=True),
+        revision,
+    )
+
+
+def _node(row: Sequence[object]) -> Node:
+    values = list(row)
+    values[16] = json.loads(str(values[16]))
+    return Node(*values)  # type: ignore[arg-type]
+
+
+def _chunks(items: Sequence[str]) -> Iterator[list[str]]:
+    for start in range(0, len(items), CHUNK):
+        yield list(items[start : start + CHUNK])
