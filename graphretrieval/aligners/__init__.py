@@ -1,0 +1,1 @@
+"""Aligners: features of several modalities → one space, compared by inner product."""

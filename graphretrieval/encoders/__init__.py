@@ -1,0 +1,1 @@
+"""Encoders: content of one modality → features, learned from the collection at hand."""
