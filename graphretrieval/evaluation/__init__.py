@@ -1,0 +1,1 @@
+"""Measurements: protocols, controls and benchmarks."""

@@ -1,0 +1,1 @@
+"""Edges and vectors: message passing that refines what content alone says."""
