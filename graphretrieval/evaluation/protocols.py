@@ -396,12 +396,12 @@ def _stripped(places: Places, rows: Sequence[int], share: float, seed: int) -> I
     return gallery[np.random.default_rng(seed).random(len(gallery)) < share]
 
 
-def _links(
-    graph: Graph, places: Places, nodes: Mapping[int, Node], plan: Plan, seed: int
-) -> Split:
+def _links(graph: Graph, places: Places, nodes: Mapping[int, Node], plan: Plan, seed: int) -> Split:
     edges = corpus.instance_edges(graph)
     held = splits.hold_out(graph, edges, TEST_SHARE, seed)
-    test = edges[held] if held.dtype == np.bool_ and len(held) == len(edges) else np.flatnonzero(held)
+    test = (
+        edges[held] if held.dtype == np.bool_ and len(held) == len(edges) else np.flatnonzero(held)
+    )
     keep = np.ones(len(graph.src), np.bool_)
     keep[test] = False
     seen = graph.with_edges(keep)
@@ -424,7 +424,8 @@ def _measured(plan: Plan, d: Direction, scores: Array) -> tuple[dict[str, JSON],
     kept = d.right.any(axis=1)
     row: dict[str, JSON] = {
         "method": "default",
-        "relevance": plan.relevance or ("category" if plan.protocol in PROTOCOLS[:2] else "instance"),
+        "relevance": plan.relevance
+        or ("category" if plan.protocol in PROTOCOLS[:2] else "instance"),
         "source": d.source,
         "target": d.target,
         "slice": d.slice,
@@ -448,7 +449,9 @@ def _summary(values: Sequence[Array], draws: int = 1000) -> dict[str, JSON]:
     }
 
 
-def _compared(a: str, b: str, ap: Mapping[str, Sequence[Array]], draws: int = 1000) -> dict[str, JSON]:
+def _compared(
+    a: str, b: str, ap: Mapping[str, Sequence[Array]], draws: int = 1000
+) -> dict[str, JSON]:
     """Paired bootstrap over queries of the difference of means over directions."""
     rng = np.random.default_rng(0)
     gaps = [x - y for x, y in zip(ap[a], ap[b], strict=True)]

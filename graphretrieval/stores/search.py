@@ -48,11 +48,16 @@ def find(
     keys: dict[int, float] = {}
     for gram in grams:
         found = _having(c, gram, modality, lang)
-        weights[gram] = math.log(1 + total / (1 + len(found)))
+        weights[gram] = math.log(1 + total / len(found)) if found else 0.0
         for key in found:
             keys[key] = keys.get(key, 0.0) + weights[gram]
+    if not keys:
+        return []
+    # a word that is nowhere says as little as the least telling one that is somewhere
+    least = min(w for w in weights.values() if w > 0)
+    weights = {gram: w or least for gram, w in weights.items()}
     best = sorted(keys, key=lambda key: (-keys[key], key))[: max(CANDIDATES, 4 * k)]
-    scored = [(name, _score(folded, weights, query)) for name, folded in _texts(c, best)]
+    scored = [(name, _score(folded, weights)) for name, folded in _texts(c, best)]
     scored.sort(key=lambda item: (-item[1], item[0]))
     return [(name, score) for name, score in scored[:k] if score > 0]
 
@@ -105,13 +110,12 @@ def _texts(c: sqlite3.Connection, keys: Sequence[int]) -> list[tuple[str, str]]:
     ).fetchall()
 
 
-def _score(folded: str, weights: dict[str, float], query: str) -> float:
-    """Share of the query that is there, rare words counting more; short texts before long."""
+def _score(folded: str, weights: dict[str, float]) -> float:
+    """Share of the query that is there, rare words counting more; texts about it alone first."""
     got = sum(weight * _match(gram, folded) for gram, weight in weights.items())
-    coverage = got / sum(weights.values())
-    asked = sum(map(len, tokens(query)))
-    said = max(1, sum(len(t) for t in tokens(folded) if t not in STOP_WORDS))
-    return coverage * (0.8 + 0.2 * min(1.0, asked / said))
+    said = [t for t in tokens(folded) if t not in STOP_WORDS]
+    meant = sum(any(gram in t or t in gram for gram in weights) for t in said)
+    return got / sum(weights.values()) * (0.8 + 0.2 * meant / max(1, len(said)))
 
 
 def _match(gram: str, folded: str) -> float:

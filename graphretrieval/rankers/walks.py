@@ -1,0 +1,263 @@
+"""The strongest short walk from a query's anchors to every node in reach, over the graph as arrays.
+
+A walk's strength is its anchor's weight times a factor for every edge: how much its relation
+says, its own weight, and less where it leaves a hub (one of a category's thousand members).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from graphretrieval.arrays import expand
+from graphretrieval.types import (
+    DESCRIBES,
+    IN_CATEGORY,
+    NEXT,
+    PART_OF,
+    RELATED_TO,
+    SIMILAR_TO,
+    SUBCATEGORY_OF,
+    Array,
+    Bools,
+    Graph,
+    Ints,
+    Path,
+    Step,
+)
+
+#: How much an edge of a relation is believed to carry over; others as ``OTHER``.
+RELATIONS: Mapping[str, float] = {
+    DESCRIBES: 0.9,
+    RELATED_TO: 0.9,
+    PART_OF: 0.8,
+    NEXT: 0.6,
+    SIMILAR_TO: 0.5,
+    IN_CATEGORY: 0.5,
+    SUBCATEGORY_OF: 0.4,
+}
+OTHER = 0.7
+# queries times nodes of the table of best walks that is held at once
+_CELLS = 20_000_000
+
+
+@dataclass(frozen=True)
+class Walks:
+    """Targets reached: entries ``indptr[i]:indptr[i + 1]`` are query i's, rows ascending."""
+
+    indptr: Ints
+    rows: Ints
+    strength: Array
+    _last: Ints = field(repr=False)  # where each target's walk ends in the trail
+    _trail: _Trail = field(repr=False)
+
+    def path(self, query: int, row: int) -> Path | None:
+        """The strongest walk that reached a row, or ``None``."""
+        start, end = self.indptr[query], self.indptr[query + 1]
+        at = start + np.searchsorted(self.rows[start:end], row)
+        if at >= end or self.rows[at] != row:
+            return None
+        return self._trail.path(int(self._last[at]), float(self.strength[at]))
+
+
+@dataclass
+class _Trail:
+    """All steps taken: each has its node, the step before it and the CSR entry walked along."""
+
+    walker: Walker
+    node: list[Ints] = field(default_factory=list)
+    parent: list[Ints] = field(default_factory=list)
+    entry: list[Ints] = field(default_factory=list)
+    lexical: Bools | None = None
+    weight: Array | None = None
+    size: int = 0
+
+    def add(self, node: Ints, parent: Ints, entry: Ints) -> Ints:
+        """Append steps; return their positions."""
+        self.node.append(node)
+        self.parent.append(parent)
+        self.entry.append(entry)
+        self.size += len(node)
+        return np.arange(self.size - len(node), self.size)
+
+    def path(self, last: int, strength: float) -> Path:
+        """The walk that ends with step ``last``."""
+        node, parent, entry = (np.concatenate(x) for x in (self.node, self.parent, self.entry))
+        way = [last]
+        while parent[way[-1]] >= 0:
+            way.append(int(parent[way[-1]]))
+        way.reverse()
+        graph, walker = self.walker.graph, self.walker
+        steps = []
+        for position in way[1:]:
+            e = int(walker.edge[entry[position]])
+            direction = "out" if walker.outward[entry[position]] else "in"
+            name = graph.relations[graph.relation[e]]
+            steps.append(Step(name, direction, float(graph.weight[e])))
+        anchor = "similar"
+        if self.lexical is not None and self.lexical[way[0]]:
+            anchor = "lexical"
+        weight = 1.0 if self.weight is None else float(self.weight[way[0]])
+        ids = tuple(graph.ids[int(node[p])] for p in way)
+        return Path(ids, tuple(steps), strength, anchor, weight)
+
+
+class Walker:
+    """Walks one graph in both directions.
+
+    Args:
+        graph: the edges to walk.
+        relations: how much each relation carries over, in (0, 1]; :data:`RELATIONS` by default.
+    """
+
+    def __init__(self, graph: Graph, relations: Mapping[str, float] | None = None) -> None:
+        self.graph = graph
+        worth = RELATIONS if relations is None else relations
+        by_code = np.array([worth.get(name, OTHER) for name in graph.relations], np.float32)
+        n, m = len(graph.ids), len(graph.src)
+        rows = np.concatenate([graph.src, graph.dst]).astype(np.int64)
+        columns = np.concatenate([graph.dst, graph.src]).astype(np.int64)
+        edge = np.tile(np.arange(m), 2)
+        outward = np.repeat([True, False], m)
+        relation = graph.relation[edge].astype(np.int64)
+        # edges of the same kind that leave the same node share its attention
+        kind = (rows * max(1, len(graph.relations)) + relation) * 2 + outward
+        _, member, count = np.unique(kind, return_inverse=True, return_counts=True)
+        crowd = count[member].astype(np.float32)
+        weight = np.minimum(graph.weight[edge], 1.0)
+        factor = by_code[relation] * weight / (1 + np.log(crowd)) if m else np.empty(0, np.float32)
+        order = np.lexsort((columns, -factor, rows))  # the strongest of a row first
+        self.indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=n))])
+        self.columns, self.factor = columns[order], factor[order].astype(np.float32)
+        self.edge, self.outward = edge[order], outward[order]
+
+    def search(
+        self,
+        indptr: Ints,
+        rows: Ints,
+        weights: Array,
+        *,
+        targets: Bools,
+        lexical: Bools | None = None,
+        hops: int = 3,
+        fan_out: int = 100,
+        beam: int = 2000,
+        limit: int = 400,
+    ) -> Walks:
+        """Strongest walks from anchors to targets.
+
+        Args:
+            indptr: ``(q + 1,)``; query i's anchors are entries ``indptr[i]:indptr[i + 1]``.
+            rows: anchors' graph rows.
+            weights: anchors' weights, in (0, 1].
+            targets: ``(n,)`` nodes that are answers.
+            lexical: which anchors were found by words, for the path's first step.
+            hops: most edges of a walk; 0 leaves anchors that are targets themselves.
+            fan_out: most edges walked from a node, its strongest.
+            beam: most nodes a query's walks go on from.
+            limit: most targets kept for a query.
+        """
+        n, q = max(1, len(self.graph.ids)), len(indptr) - 1
+        step = max(1, _CELLS // n)
+        parts = []
+        for first in range(0, q, step):
+            last = min(q, first + step)
+            mine = slice(int(indptr[first]), int(indptr[last]))
+            trail = _Trail(
+                self,
+                lexical=None if lexical is None else lexical[mine],
+                weight=weights[mine],
+            )
+            own = indptr[first : last + 1] - indptr[first]
+            found = self._search(own, rows[mine], weights[mine], trail, hops, fan_out, beam)
+            parts.append(_targets(found, trail, targets, last - first, n, limit))
+        return parts[0] if len(parts) == 1 else _joined(parts)
+
+    def _search(
+        self,
+        indptr: Ints,
+        rows: Ints,
+        weights: Array,
+        trail: _Trail,
+        hops: int,
+        fan_out: int,
+        beam: int,
+    ) -> tuple[Array, Ints]:
+        """Best strength and last step of every (query, node), flat ``(q · n,)``."""
+        n, q = len(self.graph.ids), len(indptr) - 1
+        best = np.zeros(q * n, np.float32)
+        last = np.full(q * n, -1, np.int64)
+        owner = np.repeat(np.arange(q), np.diff(indptr))
+        none = np.full(len(rows), -1, np.int64)
+        position = trail.add(np.asarray(rows, np.int64), none, none)
+        front = _improved(owner * n + rows, np.asarray(weights, np.float32), position, best, last)
+        for _ in range(hops):
+            front = front[_strongest(front // n, best[front], beam)]
+            if not len(front):
+                break
+            mine, entry = expand(self.indptr, front % n, fan_out)
+            strength = best[front][mine] * self.factor[entry]
+            cell = front[mine] // n * n + self.columns[entry]
+            keep = np.flatnonzero(strength > best[cell])
+            keep = keep[_first_best(cell[keep], strength[keep])]
+            position = trail.add(self.columns[entry[keep]], last[front[mine[keep]]], entry[keep])
+            front = _improved(cell[keep], strength[keep], position, best, last)
+        return best, last
+
+
+def _improved(cell: Ints, strength: Array, position: Ints, best: Array, last: Ints) -> Ints:
+    """Write stronger walks into the table; return the cells that changed."""
+    keep = _first_best(cell, strength)
+    keep = keep[strength[keep] > best[cell[keep]]]
+    best[cell[keep]] = strength[keep]
+    last[cell[keep]] = position[keep]
+    return cell[keep]
+
+
+def _first_best(cell: Ints, strength: Array) -> Ints:
+    """Of the entries of each cell the strongest, the first of equals."""
+    order = np.lexsort((-strength, cell))
+    fresh = np.ones(len(order), np.bool_)
+    fresh[1:] = cell[order][1:] != cell[order][:-1]
+    return order[fresh]
+
+
+def _strongest(group: Ints, strength: Array, limit: int) -> Ints:
+    """At most ``limit`` entries of each group, the strongest."""
+    order = np.lexsort((-strength, group))
+    sorted_group = group[order]
+    fresh = np.ones(len(order), np.bool_)
+    fresh[1:] = sorted_group[1:] != sorted_group[:-1]
+    start = np.flatnonzero(fresh)
+    rank = np.arange(len(order)) - np.repeat(start, np.diff(np.append(start, len(order))))
+    return np.sort(order[rank < limit])
+
+
+def _targets(
+    found: tuple[Array, Ints], trail: _Trail, targets: Bools, q: int, n: int, limit: int
+) -> Walks:
+    best, last = found
+    cell = np.flatnonzero((best > 0) & np.tile(targets, q)) if n else np.empty(0, np.int64)
+    cell = cell[_strongest(cell // n, best[cell], limit)]
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(cell // n, minlength=q))])
+    return Walks(indptr.astype(np.int64), cell % n, best[cell], last[cell], trail)
+
+
+def _joined(parts: list[Walks]) -> Walks:
+    """Walks of consecutive blocks of queries; their paths stay with the blocks."""
+    shift: npt.NDArray[np.int64] = np.cumsum([0, *(p.indptr[-1] for p in parts)])
+    indptr = [
+        parts[0].indptr,
+        *(p.indptr[1:] + s for p, s in zip(parts[1:], shift[1:], strict=False)),
+    ]
+    trail = parts[0]._trail
+    return Walks(
+        np.concatenate(indptr),
+        np.concatenate([p.rows for p in parts]),
+        np.concatenate([p.strength for p in parts]),
+        np.full(int(shift[-1]), -1, np.int64),
+        trail,
+    )

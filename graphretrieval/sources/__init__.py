@@ -1,0 +1,1 @@
+"""Places media come from: each file knows one layout or format."""

@@ -1,0 +1,243 @@
+"""Rows of JSONL and CSV files, one at a time with their line numbers; a bad one is refused alone.
+
+Also which files a row may name: those below the folder that the list itself lies in.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any, NoReturn, TypeAlias
+
+from graphretrieval.errors import InputRefused, TooLarge, Undecodable, UnsafePath
+from graphretrieval.types import JSON
+
+#: What a file gives for each row: its line, and its values or why it has none.
+Row: TypeAlias = tuple[int, "dict[str, JSON] | InputRefused"]
+
+MAX_LINE = 16 << 20  # a row is held in memory at once; the longest met in collections had 200 kB
+MAX_DEPTH = 32  # deeper JSON is written by nobody, and exhausts the stack of who reads it
+_ENCODINGS = ("utf-8-sig", "gb18030")
+
+
+def read_rows(path: Path) -> Iterator[Row]:
+    """Rows of a ``.jsonl`` file as JSON objects, of any other as delimited text with a header.
+
+    Raises:
+        InputRefused: the file as a whole cannot be read.
+    """
+    try:
+        yield from _jsonl(path) if path.suffix == ".jsonl" else delimited(path)
+    except OSError as e:
+        raise InputRefused(f"{path.name} cannot be read ({e.strerror})") from e
+
+
+def _jsonl(path: Path) -> Iterator[Row]:
+    with path.open("rb") as f:
+        number = 0
+        while line := f.readline(MAX_LINE + 1):
+            number += 1
+            if len(line) > MAX_LINE:
+                _skip_line(f)
+                yield number, TooLarge(f"the line has more than {MAX_LINE >> 20} MB")
+            elif line.strip(b"\xef\xbb\xbf \t\r\n"):
+                yield number, _object(line.removeprefix(b"\xef\xbb\xbf"))
+
+
+def _skip_line(f: io.BufferedReader) -> None:
+    while (rest := f.readline(MAX_LINE)) and not rest.endswith(b"\n"):
+        pass
+
+
+def _object(line: bytes) -> dict[str, JSON] | InputRefused:
+    try:
+        text = line.decode("utf-8")
+        if _deep(text):
+            return Undecodable(f"its JSON is nested more than {MAX_DEPTH} deep")
+        values = json.loads(text, parse_constant=_no_number)
+        if "\\u" in text:
+            json.dumps(values, ensure_ascii=False).encode("utf-8")
+    except UnicodeDecodeError:
+        return Undecodable("the line is not UTF-8")
+    except UnicodeEncodeError:
+        return Undecodable("the line holds half of a surrogate pair, which is no character")
+    except (ValueError, RecursionError) as e:
+        return Undecodable(f"the line is not JSON ({e})")
+    if not isinstance(values, dict):
+        return Undecodable(f"the line is a JSON {type(values).__name__}, not an object")
+    return values
+
+
+def _deep(text: str) -> bool:
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return False
+    depth = deepest = 0
+    for sign in re.findall(r'[\[{\]}]|"(?:[^"\\]|\\.)*"', text):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(sign, 0)
+        deepest = max(deepest, depth)
+    return deepest > MAX_DEPTH
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def delimited(path: Path) -> Iterator[Row]:
+    """Rows of a CSV or TSV file, in UTF-8 or GB18030, by the names in its header.
+
+    Empty cells are left out; cells beyond the header are a reason to refuse the row.
+    """
+    encoding = encoding_of(path)
+    with path.open(encoding=encoding, errors="surrogateescape", newline="") as f:
+        reader = csv.reader(f, delimiter=_delimiter(f))
+        header: list[str] | None = None
+        while True:
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as e:
+                yield reader.line_num, Undecodable(f"the row is not delimited text ({e})")
+                continue
+            if header is None:
+                header = [name.strip() for name in cells]
+            elif cells:
+                yield reader.line_num, _record(header, cells)
+
+
+def header_of(path: Path) -> list[str]:
+    """The column names of a delimited file.
+
+    Raises:
+        InputRefused: the file cannot be read, or has none.
+    """
+    try:
+        with path.open(encoding=encoding_of(path), errors="replace", newline="") as f:
+            names = [name.strip() for name in next(csv.reader(f, delimiter=_delimiter(f)), [])]
+    except (OSError, csv.Error) as e:
+        raise InputRefused(f"the header of {path.name} cannot be read ({e})") from e
+    if not any(names):
+        raise InputRefused(f"{path.name} is empty", remedy="its first line names the columns")
+    return names
+
+
+def _record(header: list[str], cells: list[str]) -> dict[str, JSON] | InputRefused:
+    if len(cells) > len(header):
+        return Undecodable(f"the row has {len(cells)} cells, the header {len(header)}")
+    if any("\udc80" <= c <= "\udcff" for cell in cells if not cell.isascii() for c in cell):
+        return Undecodable("the row's bytes fit neither UTF-8 nor GB18030")
+    return {name: cell for name, cell in zip(header, cells, strict=False) if cell and name}
+
+
+def encoding_of(path: Path) -> str:
+    """The first of UTF-8 and GB18030 that a file's first megabyte fits, else UTF-8."""
+    with path.open("rb") as f:
+        # up to a line's end, so that no character is cut in two
+        head = f.read(1 << 20) + f.readline(1 << 20)
+    for encoding in _ENCODINGS:
+        try:
+            head.decode(encoding)
+            return encoding
+        except UnicodeDecodeError:
+            continue
+    return _ENCODINGS[0]
+
+
+def _delimiter(f: io.TextIOWrapper) -> str:
+    """The likeliest of comma, tab, semicolon and bar, by the header line."""
+    line = f.readline(1 << 16)
+    f.seek(0)
+    return max(",\t;|", key=line.count)
+
+
+# --- files that rows name -------------------------------------------------------------------
+
+
+def within(folder: Path, name: str) -> Path:
+    """The file ``name`` below ``folder``.
+
+    Raises:
+        UnsafePath: the name is absolute, climbs by ``..``, or passes a link that leads out.
+    """
+    parts = PurePosixPath(name).parts
+    if not name.strip() or "\0" in name:
+        raise UnsafePath(f"{name!r} is no path")
+    if name.startswith(("/", "~")) or ".." in parts or re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", name):
+        raise UnsafePath(
+            f"{name!r} leads out of the folder", remedy="give a path relative to the list itself"
+        )
+    path = folder / name
+    try:
+        inside = path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError) as e:
+        raise UnsafePath(f"{name!r} leads nowhere ({type(e).__name__})") from e
+    if not inside:
+        raise UnsafePath(f"{name!r} is a link that leads out of the folder")
+    return path
+
+
+def stat_of(path: Path) -> tuple[int, int]:
+    """Size and mtime of a file; zeros where there is none."""
+    try:
+        about = path.stat()
+    except (OSError, ValueError):
+        return 0, 0
+    return about.st_size, about.st_mtime_ns
+
+
+# --- values ---------------------------------------------------------------------------------
+
+
+def word(values: Mapping[str, Any], key: str) -> str | None:
+    """A value that must be text, or a number standing for it; blank counts as absent.
+
+    Raises:
+        InputRefused: it is something else.
+    """
+    value = values.get(key)
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return value if value.strip() else None
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    raise InputRefused(f"{key} must be text, not {_shown(value)}")
+
+
+def words(values: Mapping[str, Any], key: str) -> list[str]:
+    """A value that is a text or a list of texts, as a list.
+
+    Raises:
+        InputRefused: it is something else.
+    """
+    value = values.get(key)
+    items = value if isinstance(value, list) else [value]
+    found = [word({key: item}, key) for item in items]
+    return [item for item in found if item is not None]
+
+
+def number(values: Mapping[str, Any], key: str) -> float | None:
+    """A value that must be a finite number of at least 0, or text that reads as one.
+
+    Raises:
+        InputRefused: it is not.
+    """
+    value = values.get(key)
+    if value is None or value == "":
+        return None
+    try:
+        found = float("nan") if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        found = float("nan")
+    if not 0 <= found < 1e15:
+        raise InputRefused(f"{key} must be a number of at least 0, not {_shown(value)}")
+    return found
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
