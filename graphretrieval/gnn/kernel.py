@@ -111,7 +111,9 @@ def _quota(root: Path) -> float | None:
     except OSError:
         try:
             v1 = root / "cpu"
-            words = [(v1 / f"cpu.cfs_{x}_us").read_text("ascii").strip() for x in ("quota", "period")]
+            words = [
+                (v1 / f"cpu.cfs_{x}_us").read_text("ascii").strip() for x in ("quota", "period")
+            ]
         except OSError:
             return None
     if len(words) != 2 or not words[0].isdigit() or not int(words[1]):

@@ -40,7 +40,7 @@ class ExactIndex:
         queries = np.asarray(queries, np.float32)
         if queries.ndim != 2 or queries.shape[1] != vectors.shape[1]:
             raise QueryError(
-                f"queries of shape {queries.shape} do not fit vectors of {vectors.shape[1]} columns",
+                f"queries of shape {queries.shape} do not fit {vectors.shape[1]} columns",
                 remedy=f"give an array (q, {vectors.shape[1]})",
             )
         if k < 0:
