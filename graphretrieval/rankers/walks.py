@@ -29,6 +29,8 @@ from graphretrieval.types import (
     Step,
 )
 
+#: How an anchor was found: near the query, by its words, or it is the query itself.
+ANCHORS: tuple[str | None, ...] = ("similar", "lexical", None)
 #: How much an edge of a relation is believed to carry over; others as ``OTHER``.
 RELATIONS: Mapping[str, float] = {
     DESCRIBES: 0.9,
@@ -55,10 +57,13 @@ class Walks:
     _trail: _Trail = field(repr=False)
 
     def path(self, query: int, row: int) -> Path | None:
-        """The strongest walk that reached a row, or ``None``."""
+        """The strongest walk that reached a row; ``None`` if none did, or it was not kept.
+
+        Walks are kept for batches that fit the table of best walks at once, as single queries do.
+        """
         start, end = self.indptr[query], self.indptr[query + 1]
         at = start + np.searchsorted(self.rows[start:end], row)
-        if at >= end or self.rows[at] != row:
+        if at >= end or self.rows[at] != row or self._last[at] < 0:
             return None
         return self._trail.path(int(self._last[at]), float(self.strength[at]))
 
@@ -71,7 +76,7 @@ class _Trail:
     node: list[Ints] = field(default_factory=list)
     parent: list[Ints] = field(default_factory=list)
     entry: list[Ints] = field(default_factory=list)
-    lexical: Bools | None = None
+    kinds: Ints | None = None
     weight: Array | None = None
     size: int = 0
 
@@ -97,9 +102,7 @@ class _Trail:
             direction = "out" if walker.outward[entry[position]] else "in"
             name = graph.relations[graph.relation[e]]
             steps.append(Step(name, direction, float(graph.weight[e])))
-        anchor = "similar"
-        if self.lexical is not None and self.lexical[way[0]]:
-            anchor = "lexical"
+        anchor = ANCHORS[0 if self.kinds is None else int(self.kinds[way[0]])]
         weight = 1.0 if self.weight is None else float(self.weight[way[0]])
         ids = tuple(graph.ids[int(node[p])] for p in way)
         return Path(ids, tuple(steps), strength, anchor, weight)
@@ -141,7 +144,7 @@ class Walker:
         weights: Array,
         *,
         targets: Bools,
-        lexical: Bools | None = None,
+        kinds: Ints | None = None,
         hops: int = 3,
         fan_out: int = 100,
         beam: int = 2000,
@@ -154,7 +157,7 @@ class Walker:
             rows: anchors' graph rows.
             weights: anchors' weights, in (0, 1].
             targets: ``(n,)`` nodes that are answers.
-            lexical: which anchors were found by words, for the path's first step.
+            kinds: how each anchor was found, numbers into :data:`ANCHORS`, for the paths.
             hops: most edges of a walk; 0 leaves anchors that are targets themselves.
             fan_out: most edges walked from a node, its strongest.
             beam: most nodes a query's walks go on from.
@@ -168,7 +171,7 @@ class Walker:
             mine = slice(int(indptr[first]), int(indptr[last]))
             trail = _Trail(
                 self,
-                lexical=None if lexical is None else lexical[mine],
+                kinds=None if kinds is None else kinds[mine],
                 weight=weights[mine],
             )
             own = indptr[first : last + 1] - indptr[first]

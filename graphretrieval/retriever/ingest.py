@@ -135,9 +135,7 @@ class _Tally:
         return max(0, max(total, self.done) - self.files - len(self.refused))
 
 
-def _commit(
-    store: GraphStore, batch: Batch, known: Mapping[str, FileStamp], tally: _Tally
-) -> None:
+def _commit(store: GraphStore, batch: Batch, known: Mapping[str, FileStamp], tally: _Tally) -> None:
     edges, loose = _attached(store, batch.nodes, batch.edges)
     fresh = [stamp for stamp in batch.files if known.get(stamp.uri) != stamp]
     if batch.nodes or edges or fresh:

@@ -121,7 +121,9 @@ def align(
                 fitted[-1][name] = aligner.fit(features, supervision, seed=seed)
             except NothingToLearn as e:
                 skipped[name] = str(e)
-        progress(len(names), len(names), "aligning" if len(fitted) == 1 else "aligning on everything")
+        progress(
+            len(names), len(names), "aligning" if len(fitted) == 1 else "aligning on everything"
+        )
     both = [name for name in names if name in fitted[0] and name in fitted[1]]
     if not both:
         raise NothingToLearn(

@@ -265,4 +265,3 @@ def modalities(target: str | Sequence[str]) -> tuple[str, ...]:
                 remedy=f"choose from {', '.join(SEARCHED)} or any",
             )
     return asked
-

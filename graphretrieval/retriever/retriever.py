@@ -187,11 +187,7 @@ class Retriever:
         """The graph with vectors (where a model is there) for torch-geometric."""
         graph = self.store.export()
         x = None if self.bundles.current() is None else {"x": self.vectors(graph.ids)}
-        by_modality = (
-            None
-            if x is None
-            else {m: x["x"][graph.rows_of(m)] for m in graph.modalities}
-        )
+        by_modality = None if x is None else {m: x["x"][graph.rows_of(m)] for m in graph.modalities}
         return exchange.to_pyg(graph, by_modality)
 
     # --- learning -----------------------------------------------------------------------
@@ -316,9 +312,7 @@ class Retriever:
             "target": list(targets),
             "k": k,
         }
-        return Answer(
-            query, hits, loaded.version, loaded.vectors.graph.revision, no_match=no_match
-        )
+        return Answer(query, hits, loaded.version, loaded.vectors.graph.revision, no_match=no_match)
 
     def vectors(self, ids: Sequence[str]) -> Array:
         """Learned vectors ``(n, D)``: every block raw, then every block refined.
@@ -436,9 +430,7 @@ class Retriever:
         """Raw vectors of all nodes: the stored ones, and fresh ones for new or changed nodes."""
         old = {name: i for i, name in enumerate(embedded.ids)}
         source = np.array([old.get(name, -1) for name in graph.ids], np.int64)
-        changed = {
-            n.id for n in self.store.changes_since(int(model.meta["revision"])).nodes
-        }
+        changed = {n.id for n in self.store.changes_since(int(model.meta["revision"])).nodes}
         stale = np.array([name in changed for name in graph.ids], np.bool_) | (source < 0)
         raw = {
             b: np.where(stale[:, None], 0, x[source]).astype(np.float32)

@@ -9,11 +9,11 @@ import numpy as np
 
 from graphretrieval.arrays import normalise, top_k
 from graphretrieval.protocols import GraphStore
-from graphretrieval.rankers.walks import Walker, Walks
+from graphretrieval.rankers.walks import ANCHORS, Walker, Walks
 from graphretrieval.retriever.model import PROBABILITIES, Model, Vectors
 from graphretrieval.types import Array, Bools, Ints
 
-SIMILAR, LEXICAL, SELF = "similar", "lexical", "self"
+SIMILAR, LEXICAL, ITSELF = range(len(ANCHORS))
 # enough nearby items to reach what they are linked to, few enough to stay near
 NEAREST = 20
 WORDS = 20
@@ -44,16 +44,16 @@ class Anchors:
     indptr: Ints
     rows: Ints
     weights: Array
-    lexical: Bools
+    kinds: Ints  # numbers into rankers.walks.ANCHORS
 
     def only_lexical(self) -> Anchors:
         """The anchors that were found by words."""
         owner = np.repeat(np.arange(len(self.indptr) - 1), np.diff(self.indptr))
-        keep = self.lexical
+        keep = self.kinds == LEXICAL
         indptr = np.concatenate(
             [[0], np.cumsum(np.bincount(owner[keep], minlength=len(self.indptr) - 1))]
         )
-        return Anchors(indptr, self.rows[keep], self.weights[keep], self.lexical[keep])
+        return Anchors(indptr, self.rows[keep], self.weights[keep], self.kinds[keep])
 
 
 class Scorer:
@@ -89,27 +89,33 @@ class Scorer:
 
         A query that is a node begins at itself with weight 1 if it is visible.
         """
-        owner, rows, weights, lexical = self._nearest(queries)
+        owner, rows, weights = self._nearest(queries)
+        kinds = np.full(len(owner), SIMILAR)
         if queries.texts is not None:
             more = self._matching(queries.texts)
             owner, rows = np.concatenate([owner, more[0]]), np.concatenate([rows, more[1]])
             weights = np.concatenate([weights, more[2]])
-            lexical = np.concatenate([lexical, np.ones(len(more[0]), np.bool_)])
+            kinds = np.concatenate([kinds, np.full(len(more[0]), LEXICAL)])
         if queries.rows is not None:
             own = queries.rows[owner] == rows
-            owner, rows, weights, lexical = (x[~own] for x in (owner, rows, weights, lexical))
+            owner, rows, weights, kinds = (x[~own] for x in (owner, rows, weights, kinds))
             selves = np.flatnonzero((queries.rows >= 0) & self.visible[queries.rows])
             owner, rows = np.append(owner, selves), np.append(rows, queries.rows[selves])
             weights = np.append(weights, np.ones(len(selves), np.float32))
-            lexical = np.append(lexical, np.zeros(len(selves), np.bool_))
+            kinds = np.append(kinds, np.full(len(selves), ITSELF))
         order = np.argsort(owner, kind="stable")
         indptr = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=len(queries)))])
-        return Anchors(indptr, rows[order], weights[order].astype(np.float32), lexical[order])
+        return Anchors(indptr, rows[order], weights[order].astype(np.float32), kinds[order])
 
     def walk(self, anchors: Anchors, targets: Bools, hops: int = 3) -> Walks:
         """Best walks from the anchors to the target nodes."""
         return self.walker.search(
-            anchors.indptr, anchors.rows, anchors.weights, targets=targets, hops=hops
+            anchors.indptr,
+            anchors.rows,
+            anchors.weights,
+            kinds=anchors.kinds,
+            targets=targets,
+            hops=hops,
         )
 
     def parts(self, queries: Queries, targets: Ints, anchors: Anchors | None = None) -> Array:
@@ -134,22 +140,16 @@ class Scorer:
         out[owner, np.searchsorted(targets, walks.rows)] = walks.strength
         return out
 
-    def _nearest(self, queries: Queries) -> tuple[Ints, Ints, Array, Bools]:
+    def _nearest(self, queries: Queries) -> tuple[Ints, Ints, Array]:
         rows, items = self._own_kind(queries.modality)
         if not len(rows):
-            empty = np.empty(0, np.int64)
-            return empty, empty, np.empty(0, np.float32), np.empty(0, np.bool_)
+            return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32)
         scores = self._likeness_of(queries.raw) @ items.T  # (q, n_m)
         values, columns = top_k(scores, NEAREST)
         owner = np.repeat(np.arange(len(queries)), values.shape[1])
         values, columns = values.ravel(), columns.ravel()
         keep = values > 0
-        return (
-            owner[keep],
-            rows[columns[keep]],
-            np.minimum(values[keep], 1.0),
-            np.zeros(keep.sum(), np.bool_),
-        )
+        return owner[keep], rows[columns[keep]], np.minimum(values[keep], 1.0)
 
     def _own_kind(self, modality: str) -> tuple[Ints, Array]:
         """Visible items of one modality and what their likeness is measured on."""
@@ -178,6 +178,8 @@ class Scorer:
                     owner.append(i)
                     rows.append(at)
                     weights.append(score)
-        w = np.asarray(weights, np.float32)
-        return np.asarray(owner, np.int64), np.asarray(rows, np.int64), w / (1 + w)
-
+        return (
+            np.asarray(owner, np.int64),
+            np.asarray(rows, np.int64),
+            np.asarray(weights, np.float32),
+        )

@@ -7,7 +7,7 @@ import re
 import sqlite3
 from collections.abc import Sequence
 
-from graphretrieval.stores.folding import STOP_WORDS, fold, is_han, tokens
+from graphretrieval.folding import STOP_WORDS, fold, is_han, tokens
 
 # enough candidates that the best are among them, few enough to be ranked at once
 CANDIDATES = 400

