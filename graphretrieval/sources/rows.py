@@ -93,7 +93,9 @@ def delimited(path: Path) -> Iterator[Row]:
     """
     encoding = encoding_of(path)
     with path.open(encoding=encoding, errors="surrogateescape", newline="") as f:
-        reader = csv.reader(f, delimiter=_delimiter(f))
+        delimiter = _delimiter(f)
+        # by readline, so that a file without line ends is not held as one line
+        reader = csv.reader(iter(lambda: f.readline(MAX_LINE), ""), delimiter=delimiter)
         header: list[str] | None = None
         while True:
             try:
