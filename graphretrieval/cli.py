@@ -127,9 +127,7 @@ def add(
 @app.command()
 def fit(
     seed: Seed = 0,
-    method: Annotated[
-        str | None, typer.Option(help="Aligners to learn, joined by commas.")
-    ] = None,
+    method: Annotated[str | None, typer.Option(help="Aligners to learn, joined by commas.")] = None,
     refiner: Annotated[str | None, typer.Option(help="propagate or none.")] = None,
     json: Json = False,
 ) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path as FilePath
 from typing import Protocol, Self, TypeVar
 
 from graphretrieval.types import (
+    JSON,
     Array,
     Batch,
     Changes,
@@ -264,8 +265,19 @@ class Ranker(Protocol):
     def fit(self, parts: Array, relevant: Array, queries: Ints, *, seed: int = 0) -> Self:
         """Learn from candidates ``(n, p)``, their relevance ``(n,)`` and query numbers ``(n,)``."""
 
+    #: Mean average precision on the queries learned from: of each part alone, and of the fusion
+    #: on queries it was not fitted on. Empty for a ranker brought back from its state.
+    judged: Mapping[str, JSON]
+
+    @property
+    def threshold(self) -> float:
+        """The score under which the best hit is called no match."""
+
     def weigh(self, parts: Array) -> Array:
-        """Contributions ``(n, p)``; a row's sum is the candidate's score."""
+        """Contributions ``(n, p)``, linear in the parts; a row's sum is the candidate's score."""
+
+    def confidence(self, scores: Array) -> Array:
+        """Calibrated probability that a hit of this score is right ``(n,)``."""
 
     def state(self) -> State:
         """All that was learned."""

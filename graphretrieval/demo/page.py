@@ -95,7 +95,9 @@ def _media(node: Node, reader: MediaReader) -> str:
         data = Path(node.uri)
         if data.exists() and data.stat().st_size <= SOUND_BYTES:
             kind = node.media_type or "audio/ogg"
-            return f'<audio controls preload="none" src="{_inline(kind, data.read_bytes())}"></audio>'
+            return (
+                f'<audio controls preload="none" src="{_inline(kind, data.read_bytes())}"></audio>'
+            )
     return ""
 
 

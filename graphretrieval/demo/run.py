@@ -99,7 +99,11 @@ def written_down(name: str) -> list[Mapping[str, Any]]:
     if name != "stamps":
         return [
             {"text": text, "target": target, "right": ()}
-            for text, target in (("a red circle", "image"), ("红色的圆", "image"), ("bell", "audio"))
+            for text, target in (
+                ("a red circle", "image"),
+                ("红色的圆", "image"),
+                ("bell", "audio"),
+            )
         ]
     lines = files("graphretrieval.demo").joinpath("queries.jsonl").read_text("utf-8")
     return [json.loads(line) for line in lines.splitlines()]
@@ -113,7 +117,10 @@ def across(kb: Retriever, name: str) -> Sequence[tuple[str, dict[str, Any]]]:
         return (
             ("a picture of a lion → sounds", {"node": f"{cats}/lion.png", "target": "audio"}),
             ("a lion's roar → pictures", {"node": f"{cats}/lion.ogg", "target": "image"}),
-            ("a violin's picture → texts", {"node": f"{music}/string/violin.png", "target": "text"}),
+            (
+                "a violin's picture → texts",
+                {"node": f"{music}/string/violin.png", "target": "text"},
+            ),
             ("a cello's sound → sounds", {"node": f"{music}/string/cello.ogg", "target": "audio"}),
             (
                 "a tiger's picture and the word 'bird' → pictures",

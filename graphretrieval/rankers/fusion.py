@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 
-from graphretrieval.types import Array, Bools, Ints, State
+from graphretrieval.types import JSON, Array, Bools, Ints, State
 
 FOLDS = 5
 # pulls weights together where few queries say anything
@@ -35,6 +35,7 @@ class FusionRanker:
 
     def __init__(self, *, ridge: float = RIDGE) -> None:
         self.ridge = ridge
+        self.judged: dict[str, JSON] = {}
 
     def fit(self, parts: Array, relevant: Array, queries: Ints, *, seed: int = 0) -> Self:
         """Learn weights and calibration.
@@ -68,7 +69,7 @@ class FusionRanker:
         if not len(x):
             return np.full(p, 1 / p)
         single = np.array([_mean_ap(x[:, i], right, owner) for i in range(p)])
-        self.judged_ = {"parts": single.tolist()}
+        self.judged = {"parts": single.tolist()}
         alone = np.zeros(p)
         alone[int(np.argmax(single))] = 1.0
         fold = np.random.default_rng(seed).integers(0, FOLDS, owner.max() + 1)[owner]
@@ -78,7 +79,7 @@ class FusionRanker:
             if mine.any() and not mine.all():
                 held[mine] = x[mine] @ self._listnet(x[~mine], right[~mine], owner[~mine], p)
         fused = _mean_ap(held, right, owner)
-        self.judged_["fused"] = fused
+        self.judged["fused"] = fused
         if fused >= single.max():
             return self._listnet(x, right, owner, p)
         # a temperature of its own keeps the scores comparable with fused ones
@@ -142,7 +143,7 @@ class FusionRanker:
         return np.asarray(1 / (1 + np.exp(-np.clip(z, -500, 500))), np.float32)
 
     @property
-    def no_match_(self) -> float:
+    def threshold(self) -> float:
         """The score under which the best hit is called no match."""
         if self.slope_ <= 1e-9:
             return -np.inf

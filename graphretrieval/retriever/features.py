@@ -108,13 +108,16 @@ def content_key(node: Node) -> str:
 
 def own_vectors(nodes: Mapping[str, Sequence[Node]]) -> dict[str, Array]:
     """Features that a collection brought itself, for the modalities where every item has one."""
-    from graphretrieval.sources.arrays import load_vectors
-
-    return {
-        modality: load_vectors(items)
+    brought = {
+        modality: items
         for modality, items in nodes.items()
         if items and all("vector" in node.properties for node in items)
     }
+    if not brought:
+        return {}
+    from graphretrieval.sources.arrays import load_vectors
+
+    return {modality: load_vectors(items) for modality, items in brought.items()}
 
 
 def _cache(config: Config) -> Any:

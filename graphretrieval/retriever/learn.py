@@ -22,6 +22,7 @@ from graphretrieval.rankers.walks import Walker
 from graphretrieval.retriever import corpus
 from graphretrieval.retriever.corpus import Places
 from graphretrieval.retriever.model import (
+    ALIKE,
     Model,
     Vectors,
     embed_nodes,
@@ -31,6 +32,8 @@ from graphretrieval.retriever.score import Queries, Scorer
 from graphretrieval.types import DESCRIBES, JSON, Array, Bools, Graph, Ints
 
 VALIDATION_SHARE = 0.15
+# small collections keep more aside, so that there are some queries to judge by
+LEAST_FAMILIES, LARGEST_SHARE = 30, 0.3
 # hidden queries per direction: enough that a weight is known to a few per cent
 MAX_QUERIES = 200
 # candidates per query and column that a gate learns from
@@ -167,7 +170,10 @@ def weigh(
 
 def _validation(material: Material, seed: int) -> Bools:
     family = corpus.families(material.graph)
-    side = splits.grouped(family, (1 - VALIDATION_SHARE, VALIDATION_SHARE), seed)
+    items = material.visible & (material.places.at >= 0)
+    count = max(1, len(np.unique(family[items])))
+    share = min(LARGEST_SHARE, max(VALIDATION_SHARE, LEAST_FAMILIES / count))
+    side = splits.grouped(family, (1 - share, share), seed)
     return np.asarray((side == 1) & material.visible, np.bool_)
 
 
@@ -236,6 +242,10 @@ def fit_gates(
     """
     raw = embed(model, material)
     report: dict[str, JSON] = {}
+    p = len(model.columns)
+    empty = np.empty(0, np.int64)
+    alike: Ranker = registry.resolve("ranker", "fusion")()
+    model.gates = {ALIKE: alike.fit(np.empty((0, p), np.float32), np.empty(0, np.float32), empty)}
     modalities = [m for m in material.places.rows if m in material.features]
     for i, source in enumerate(modalities):
         progress(i, 2 * len(modalities), "weighing the parts")
@@ -317,10 +327,17 @@ def _fit_gate(
     keep = _candidates(parts, right) & (gallery[None, :] != rows[:, None])
     owner, _ = np.nonzero(keep)
     ranker: Ranker = registry.resolve("ranker", "fusion")()
-    model.gates[key] = ranker.fit(
-        parts[keep], right[keep].astype(np.float32), owner.astype(np.int64), seed=seed
-    )
-    report[key] = {"queries": len(rows), "gallery": len(gallery)}
+    ranker.fit(parts[keep], right[keep].astype(np.float32), owner.astype(np.int64), seed=seed)
+    model.gates[key] = ranker
+    weights = ranker.weigh(np.eye(parts.shape[2], dtype=np.float32)).diagonal()
+    alone = ranker.judged["parts"]
+    report[key] = {
+        "queries": len(rows),
+        "gallery": len(gallery),
+        "map": dict(zip(model.columns, (round(x, 4) for x in alone), strict=True)),
+        "map_fused": round(ranker.judged["fused"], 4),
+        "weights": dict(zip(model.columns, (round(float(w), 4) for w in weights), strict=True)),
+    }
 
 
 def _candidates(parts: Array, right: Bools) -> Bools:

@@ -20,6 +20,8 @@ from graphretrieval.types import JSON, Array, Graph, Ints
 
 #: Blocks compared as they are; the others by cosine.
 PROBABILITIES = "posteriors"
+#: The gate of directions that nothing was learned about.
+ALIKE = "alike"
 #: Which part of the score each column adds to, beside the blocks' own.
 PATH, LEXICAL = "path", "lexical"
 
@@ -131,17 +133,13 @@ def vectors_of(model: Model, graph: Graph, places: Places, raw: Mapping[str, Arr
 
 
 def gate(model: Model, source: str, target: str, relevance: str) -> Ranker:
-    """The ranker for one direction; where that relevance was never seen, the other's."""
+    """The ranker for one direction.
+
+    Where that relevance was never seen the other's serves, and where the direction was never
+    seen, one that weighs all parts alike.
+    """
     other = "category" if relevance == "instance" else "instance"
-    for key in (f"{source}>{target}>{relevance}", f"{source}>{target}>{other}"):
+    for key in (f"{source}>{target}>{relevance}", f"{source}>{target}>{other}", ALIKE):
         if key in model.gates:
             return model.gates[key]
-    raise NotFitted(
-        f"nothing was learned about searching {target} by {source}",
-        remedy="add links (DESCRIBES) or categories that join them, then fit again",
-    )
-
-
-def chosen(rows: Ints, wanted: Ints) -> Ints:
-    """Positions in ``rows`` (ascending) of the rows wanted."""
-    return np.searchsorted(rows, wanted)
+    raise NotFitted("the model has no gates", remedy="fit again")

@@ -92,8 +92,8 @@ class Searcher:
             allowed: ``(n,)`` nodes that pass the filters that need node attributes.
         """
         mask = self._mask(where, allowed)
-        found = {t: self._in_modality(terms, t, k, mask) for t in targets}
-        found = {t: f for t, f in found.items() if f is not None and len(f.rows)}
+        tried = {t: self._in_modality(terms, t, k, mask) for t in targets}
+        found = {t: f for t, f in tried.items() if f is not None and len(f.rows)}
         best = self._merge(found, k)
         hits = self._hits(found, best, k)
         return hits, all(f.no_match for f in found.values())
@@ -138,7 +138,7 @@ class Searcher:
             own = weighed.sum(axis=1) * np.float32(total / term.weight)
             sure = ranker.confidence(own)
             confidence += np.float32(max(term.weight, 0) / total) * sure
-            no_match &= not len(own) or bool(own.max() < ranker.no_match_)
+            no_match &= not len(own) or bool(own.max() < ranker.threshold)
         score = np.sum(list(parts.values()), axis=0)
         pairs = list(zip(walks, terms, strict=True))
         return Found(candidates, parts, score, confidence, pairs, no_match)
@@ -160,11 +160,11 @@ class Searcher:
         take = np.flatnonzero(allowed[rows])
         if len(take) < len(rows):
             _, best = top_k(query @ self._matrix(rows[take]).T, k)
-            return rows[take[best[0]]]
+            return np.asarray(rows[take[best[0]]])
         if target not in self._partitions:
             self._partitions[target] = self._index().build(self._matrix(rows))
         _, best = self._partitions[target].search(query, k)
-        return rows[best[0]]
+        return np.asarray(rows[best[0]])
 
     def _joined(self, queries: Queries, ranker: Ranker) -> Array:
         """All blocks of one query side by side, each times its weight ``(1, D)``."""
