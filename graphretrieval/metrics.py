@@ -1,167 +1,260 @@
 """How good a ranking is: AP, P@K, R@K, NDCG, MRR, each as expected under random order of ties.
 
 Equal scores are not an order: every figure is the mean over all orders of tied items (McSherry &
-Najork 2008), so it never depends on the order files were read in.
+Najork, "Computing information retrieval performance measures efficiently in the presence of tied
+scores", 2008), so it never depends on the order files were read in.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from graphretrieval.types import Array, Bools
+from graphretrieval.errors import ConfigError, InputRefused
+from graphretrieval.types import Array, Bools, Ints
+
+Floats = npt.NDArray[np.float64]
 
 CUTS = (1, 5, 10)
-# score rows held sorted at once
-_CHUNK_CELLS = 20_000_000
+# cells of the score matrix (or of a bootstrap's draws) worked on at once: about 200 MB
+_CHUNK_CELLS = 2_000_000
+
+
+@dataclass(frozen=True)
+class _Sorted:
+    """Rankings, best first, where each place knows the tie it stands in; all ``(q, g)``."""
+
+    place: Ints  # (g,): 0, 1, …
+    start: Ints  # first place of the tie
+    size: Floats  # how many items share the score
+    before: Floats  # right answers above the tie
+    within: Floats  # right answers in the tie
+    gain: Floats  # expected relevance of the place
+    ideal: Floats  # relevance in the best order there could be
+    total: Floats  # (q,): right answers of the query
 
 
 def evaluate(
-    scores: npt.NDArray[Any], relevance: npt.NDArray[Any], cuts: tuple[int, ...] = CUTS
+    scores: npt.NDArray[Any], relevance: npt.NDArray[Any], cuts: Sequence[int] = CUTS
 ) -> dict[str, Array]:
     """Per-query values over the whole gallery.
 
     Args:
         scores: ``(q, g)``, higher first; −inf for items that are not in a query's gallery.
-        relevance: ``(q, g)``, 0 or 1.
+        relevance: ``(q, g)``, 0 or 1; greater than 1 counts as 1 except in NDCG, where it is the
+            gain.
         cuts: the K of precision, recall and NDCG.
 
     Returns:
-        ``ap``, ``mrr`` and, for each K, ``recall@K`` (the literature's R@K: whether any right
-        answer is among the first K), ``precision@K`` and ``ndcg@K``; each ``(q',)`` for the q'
-        queries that have a right answer.
+        Values ``(q',)`` for the q' :func:`answerable` queries, in order: ``ap``, ``mrr`` and, for
+        each K, ``recall@K`` (whether any right answer is among the first K: R@K as papers on
+        captions report it), ``found@K`` (the share of its right answers among the first K: the
+        textbook's recall), ``precision@K`` and ``ndcg@K``.
+
+    Raises:
+        InputRefused: a score is not a number, or the shapes differ.
     """
-    right = np.asarray(relevance, np.bool_) & np.isfinite(scores)
-    kept = np.flatnonzero(right.any(axis=1))
-    step = max(1, _CHUNK_CELLS // max(1, right.shape[1]))
-    parts = [
-        _chunk(np.asarray(scores, np.float32)[rows], right[rows], cuts)
-        for rows in np.split(kept, range(step, len(kept), step))
-    ]
+    parts = [_measured(s, gain, cuts) for s, gain in _chunks(scores, relevance)]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _chunk(scores: Array, right: Bools, cuts: tuple[int, ...]) -> dict[str, Array]:
-    order = np.argsort(-scores, axis=1, kind="stable")
-    s = np.take_along_axis(scores, order, axis=1)
-    r = np.take_along_axis(right, order, axis=1).astype(np.float64)
-    q, g = s.shape
-    place = np.arange(g)
-    fresh = np.ones((q, g), np.bool_)
-    fresh[:, 1:] = s[:, 1:] != s[:, :-1]
-    start = np.maximum.accumulate(np.where(fresh, place, 0), axis=1)  # first place of the tie
-    last = np.ones((q, g), np.bool_)
-    last[:, :-1] = fresh[:, 1:]
-    end = np.minimum.accumulate(np.where(last, place, g)[:, ::-1], axis=1)[:, ::-1]
-    size = end - start + 1.0
-    total = np.concatenate([np.zeros((q, 1)), np.cumsum(r, axis=1)], axis=1)
-    before = np.take_along_axis(total, start, axis=1)  # right answers above the tie
-    within = np.take_along_axis(total, end + 1, axis=1) - before  # right answers in it
-    hit = within / size  # expected relevance of each place
-    out = {"ap": _average_precision(place, start, size, before, within, r.sum(axis=1))}
-    first = _first_hit(place, start, size, before, within)  # P(the first right answer is here)
-    out["mrr"] = (first / (place + 1)).sum(axis=1)
-    discount = 1 / np.log2(place + 2)
-    for k in cuts:
-        out[f"recall@{k}"] = np.minimum(first[:, :k].sum(axis=1), 1)
-        out[f"precision@{k}"] = hit[:, :k].sum(axis=1) / k
-        ideal = np.cumsum(discount[:k])[np.minimum(r.sum(axis=1).astype(int), min(k, g)) - 1]
-        out[f"ndcg@{k}"] = (hit[:, :k] * discount[:k]).sum(axis=1) / ideal
-    return {name: np.asarray(value, np.float32) for name, value in out.items()}
+def answerable(scores: npt.NDArray[Any], relevance: npt.NDArray[Any]) -> Bools:
+    """Which queries have a right answer in their gallery ``(q,)``; the others are left out.
+
+    Raises:
+        InputRefused: a score is not a number, or the shapes differ.
+    """
+    scores, relevance = np.asarray(scores), np.asarray(relevance)
+    if scores.shape != relevance.shape or scores.ndim != 2:
+        raise InputRefused(
+            f"scores are {scores.shape}, but relevance is {relevance.shape}",
+            remedy="give both as (queries, gallery)",
+        )
+    if np.isnan(scores).any():
+        raise InputRefused(
+            f"{int(np.isnan(scores).sum())} scores are not a number",
+            remedy="give −inf to items that are not in a query's gallery",
+        )
+    return np.asarray(((relevance > 0) & (scores > -np.inf)).any(axis=1), np.bool_)
 
 
-def _average_precision(
-    place: npt.NDArray[Any],
-    start: npt.NDArray[Any],
-    size: npt.NDArray[Any],
-    before: npt.NDArray[Any],
-    within: npt.NDArray[Any],
-    total: npt.NDArray[Any],
-) -> npt.NDArray[Any]:
-    """Expected AP: at place i of a tie, P(right here) · E[right up to here | right here] / rank."""
-    i = place - start  # tied items above, on average mixed
-    others = np.where(size > 1, i * (within - 1) / np.maximum(size - 1, 1), 0)
-    expected = within / size * (before + 1 + others) / (place + 1)
-    return np.asarray(expected.sum(axis=1) / total)
-
-
-def _first_hit(
-    place: npt.NDArray[Any],
-    start: npt.NDArray[Any],
-    size: npt.NDArray[Any],
-    before: npt.NDArray[Any],
-    within: npt.NDArray[Any],
-) -> npt.NDArray[Any]:
-    """P(the first right answer stands at this place): only in the first tie that holds one."""
-    i = place - start
-    mine = (before == 0) & (within > 0)
-    # the i items above, of the same tie, are all wrong: falling products of hypergeometrics
-    remaining = np.maximum(size - i, 1)
-    here = np.where(mine, np.minimum(within / remaining, 1.0), 0.0)
-    survive = np.where(mine, 1 - here, 1.0)
-    above = np.cumprod(np.concatenate([np.ones((len(here), 1)), survive[:, :-1]], axis=1), axis=1)
-    return np.asarray(here * above)
+def summary(values: Mapping[str, npt.NDArray[Any]]) -> dict[str, float]:
+    """Means over queries of what :func:`evaluate` returned; 0 where no query had an answer."""
+    return {name: float(np.mean(v)) if len(v) else 0.0 for name, v in values.items()}
 
 
 def chance_map(relevance: npt.NDArray[Any]) -> Array:
-    """Expected AP of a random order of each row ``(q, g)``: what a ranking must beat."""
-    scores = np.zeros(relevance.shape, np.float32)
-    return evaluate(scores, relevance)["ap"]
+    """Expected AP of a random order, for each row of ``(q, g)`` that has a right answer.
+
+    With R of n items right: E[AP] = (H + (R − 1)/(n − 1) · (n − H)) / n, H the n-th harmonic
+    number: at rank i, one of n chances to be right there, and (i − 1)(R − 1)/(n − 1) right
+    answers expected above.
+    """
+    right = np.asarray(relevance) > 0
+    n = right.shape[1]
+    total = right.sum(axis=1)
+    total = total[total > 0]
+    harmonic = np.sum(1 / np.arange(1, n + 1))
+    others = (total - 1) / max(n - 1, 1)
+    return np.asarray((harmonic + others * (n - harmonic)) / max(n, 1), np.float32)
 
 
 def map_at(scores: npt.NDArray[Any], relevance: npt.NDArray[Any], k: int, divisor: str) -> float:
     """mAP of the first K, with its divisor named, because that alone can double it.
 
     Args:
-        scores: ``(q, g)``, without ties.
+        scores: ``(q, g)``, as for :func:`evaluate`.
         relevance: ``(q, g)``, 0 or 1.
         k: the cut.
-        divisor: ``relevant`` (right answers there are, at most K) or ``found`` (those in the
-            first K: inflates).
+        divisor: ``relevant``: the right answers there are, at most K. ``found``: those expected
+            among the first K, which flatters rankings that find little; 0 where none is.
 
     Raises:
-        ValueError: another divisor.
+        ConfigError: another divisor.
+        InputRefused: a score is not a number, or the shapes differ.
     """
     if divisor not in ("relevant", "found"):
-        raise ValueError(f"the divisor is {divisor!r}; choose relevant or found")
-    order = np.argsort(-np.asarray(scores), axis=1, kind="stable")[:, :k]
-    r = np.take_along_axis(np.asarray(relevance, np.float64), order, axis=1)
-    precision = np.cumsum(r, axis=1) / np.arange(1, r.shape[1] + 1)
-    total = np.asarray(relevance).sum(axis=1)
-    by = np.minimum(total, k) if divisor == "relevant" else r.sum(axis=1)
-    ap = (precision * r).sum(axis=1) / np.maximum(by, 1)
-    return float(ap[total > 0].mean())
+        raise ConfigError(f"the divisor is {divisor!r}", remedy="choose relevant or found")
+    parts = []
+    for s, gain in _chunks(scores, relevance):
+        ranked = _sorted(s, gain)
+        precision = _expected_precision(ranked)[:, :k].sum(axis=1)
+        found = (ranked.within / ranked.size)[:, :k].sum(axis=1)
+        by = np.minimum(ranked.total, k) if divisor == "relevant" else found
+        parts.append(precision / np.where(by > 0, by, 1))
+    values = np.concatenate(parts)
+    return float(values.mean()) if len(values) else 0.0
 
 
 def bootstrap(values: npt.NDArray[Any], *, seed: int = 0, draws: int = 1000) -> tuple[float, float]:
     """95 % percentile interval of a mean over queries (Efron 1979)."""
-    means = resampled_means(values, seed=seed, draws=draws)
-    lo, hi = np.quantile(means, [0.025, 0.975])
-    return float(lo), float(hi)
+    return interval(resampled_means(values, seed=seed, draws=draws))
 
 
 def paired(
     a: npt.NDArray[Any], b: npt.NDArray[Any], *, seed: int = 0, draws: int = 1000
 ) -> tuple[float, float, float, float]:
-    """Paired bootstrap of mean(a − b) over queries: difference, interval, two-sided p."""
+    """Paired bootstrap of mean(a − b) over queries: difference, 95 % interval, two-sided p."""
     gap = np.asarray(a, np.float64) - np.asarray(b, np.float64)
     means = resampled_means(gap, seed=seed, draws=draws)
-    lo, hi = np.quantile(means, [0.025, 0.975])
-    return float(gap.mean()), float(lo), float(hi), two_sided(means)
+    return float(gap.mean()), *interval(means), two_sided(means)
 
 
-def resampled_means(
-    values: npt.NDArray[Any], *, seed: int = 0, draws: int = 1000
-) -> npt.NDArray[np.float64]:
-    """Means of ``draws`` samples with replacement ``(draws,)``."""
-    rng = np.random.default_rng(seed)
+def resampled_means(values: npt.NDArray[Any], *, seed: int = 0, draws: int = 1000) -> Floats:
+    """Means of ``draws`` samples with replacement ``(draws,)``.
+
+    Raises:
+        InputRefused: there is nothing to draw from.
+    """
     values = np.asarray(values, np.float64)
-    return values[rng.integers(0, len(values), (draws, len(values)))].mean(axis=1)
+    n = len(values)
+    if not n:
+        raise InputRefused("there are no values to resample", remedy="give at least one query's")
+    rng = np.random.default_rng(seed)
+    step = max(1, _CHUNK_CELLS // n)
+    sizes = [min(step, draws - first) for first in range(0, draws, step)]
+    return np.concatenate([values[rng.integers(0, n, (d, n))].mean(axis=1) for d in sizes])
+
+
+def interval(means: npt.NDArray[Any]) -> tuple[float, float]:
+    """The middle 95 % of resampled means."""
+    lo, hi = np.quantile(means, [0.025, 0.975])
+    return float(lo), float(hi)
 
 
 def two_sided(means: npt.NDArray[Any]) -> float:
     """Bootstrap p that a mean is not zero, never below what the draws can show."""
     tail = min(float(np.mean(means <= 0)), float(np.mean(means >= 0)))
     return min(1.0, 2 * max(tail, 1 / len(means)))
+
+
+def _chunks(
+    scores: npt.NDArray[Any], relevance: npt.NDArray[Any]
+) -> Iterator[tuple[npt.NDArray[Any], Floats]]:
+    """Scores and gains of the answerable queries, a bounded number of cells at a time."""
+    scores, relevance = np.asarray(scores), np.asarray(relevance)
+    kept = np.flatnonzero(answerable(scores, relevance))
+    if scores.dtype.kind != "f":  # counts and bits have no −inf and cannot be negated
+        scores = scores.astype(np.float64)
+    step = max(1, _CHUNK_CELLS // max(1, scores.shape[1]))
+    for rows in np.split(kept, range(step, len(kept), step)):
+        s = scores[rows]
+        yield s, np.where(s > -np.inf, np.maximum(relevance[rows], 0), 0).astype(np.float64)
+
+
+def _sorted(scores: npt.NDArray[Any], gain: Floats) -> _Sorted:
+    order = np.argsort(-scores, axis=1)
+    s = np.take_along_axis(scores, order, axis=1)
+    gain = np.take_along_axis(gain, order, axis=1)
+    start, end = _ties(s)
+    size = end - start + 1.0
+    before, within = _inside(gain > 0, start, end)
+    _, gains = _inside(gain, start, end)
+    ideal = -np.sort(-gain, axis=1)
+    place = np.arange(s.shape[1])
+    return _Sorted(place, start, size, before, within, gains / size, ideal, (gain > 0).sum(axis=1))
+
+
+def _ties(s: npt.NDArray[Any]) -> tuple[Ints, Ints]:
+    """First and last place of the run of equal values around each place ``(q, g)``."""
+    place = np.arange(s.shape[1])
+    fresh = np.ones(s.shape, np.bool_)
+    fresh[:, 1:] = s[:, 1:] != s[:, :-1]
+    last = np.ones(s.shape, np.bool_)
+    last[:, :-1] = fresh[:, 1:]
+    start = np.maximum.accumulate(np.where(fresh, place, 0), axis=1)
+    end = np.minimum.accumulate(np.where(last, place, len(place))[:, ::-1], axis=1)[:, ::-1]
+    return start, end
+
+
+def _inside(values: npt.NDArray[Any], start: Ints, end: Ints) -> tuple[Floats, Floats]:
+    """Sums of ``values`` above the tie of each place, and within it."""
+    total = np.zeros((len(values), values.shape[1] + 1))
+    np.cumsum(values, axis=1, out=total[:, 1:])
+    before = np.take_along_axis(total, start, axis=1)
+    return before, np.take_along_axis(total, end + 1, axis=1) - before
+
+
+def _measured(scores: npt.NDArray[Any], gain: Floats, cuts: Sequence[int]) -> dict[str, Array]:
+    ranked = _sorted(scores, gain)
+    right = ranked.within / ranked.size  # expected share of right answers at each place
+    first = _first_hit(ranked)
+    discount = 1 / np.log2(ranked.place + 2)
+    out = {
+        "ap": _expected_precision(ranked).sum(axis=1) / ranked.total,
+        "mrr": (first / (ranked.place + 1)).sum(axis=1),
+    }
+    for k in cuts:
+        found = right[:, :k].sum(axis=1)
+        out[f"recall@{k}"] = np.minimum(first[:, :k].sum(axis=1), 1)
+        out[f"found@{k}"] = found / ranked.total
+        out[f"precision@{k}"] = found / k
+        best = ranked.ideal[:, :k] @ discount[:k]
+        out[f"ndcg@{k}"] = ranked.gain[:, :k] @ discount[:k] / best
+    return {name: np.asarray(value, np.float32) for name, value in out.items()}
+
+
+def _expected_precision(ranked: _Sorted) -> Floats:
+    """E[right at a place · precision there]: the terms that average precision adds up.
+
+    At place i of a tie of s items, r of them right: r/s · (before + 1 + i·(r − 1)/(s − 1)) / rank.
+    """
+    i = ranked.place - ranked.start
+    above = i * (ranked.within - 1) / np.maximum(ranked.size - 1, 1)
+    right = ranked.within / ranked.size
+    return np.asarray(right * (ranked.before + 1 + above) / (ranked.place + 1))
+
+
+def _first_hit(ranked: _Sorted) -> Floats:
+    """P(the first right answer stands at this place): only in the first tie that holds one."""
+    mine = (ranked.before == 0) & (ranked.within > 0)
+    # drawn without replacement: the tied items above were all wrong
+    left = ranked.size - (ranked.place - ranked.start)
+    here = np.where(mine, np.minimum(ranked.within / left, 1.0), 0.0)
+    missed = np.ones_like(here)
+    missed[:, 1:] = np.cumprod(1 - here[:, :-1], axis=1)
+    return here * missed

@@ -16,7 +16,7 @@ from graphretrieval.demo.collections import Collection, obtain
 from graphretrieval.demo.page import Shown, write_page
 from graphretrieval.evaluation import protocols
 from graphretrieval.retriever import Retriever, open
-from graphretrieval.sources.decode import Limits
+from graphretrieval.sources.limits import Limits
 from graphretrieval.sources.media import MediaReader
 from graphretrieval.types import JSON
 

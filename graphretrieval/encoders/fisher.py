@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from graphretrieval.arrays import normalise
-from graphretrieval.types import Array
+from graphretrieval.types import Array, Bools
 
-PLACE_SPREAD = 0.5  # against 1 of a principal axis: what is seen decides more than where
+PLACE_SPREAD = 1.0  # a place counts as much as one principal axis
 PRIOR = 1e-3  # points: a Gaussian without any falls back to the spread of all
 LEAST_VARIANCE = 1e-4  # of standardised data: a narrower Gaussian has collapsed onto a few points
 
@@ -65,20 +65,34 @@ def learn_codebook(
 
 def fisher_vector(descriptors: Array, codebook: Codebook) -> Array:
     """One item's descriptors ``(n, raw)`` → ``(2·k·d,)`` of unit length; zeros if n is 0."""
-    if len(descriptors) == 0:
-        return np.zeros(codebook.dim, np.float32)
+    return fisher_vectors(descriptors, codebook, np.ones(len(descriptors), np.bool_))[0]
+
+
+def fisher_vectors(descriptors: Array, codebook: Codebook, inside: Bools) -> Array:
+    """Fisher vectors of all descriptors, and of those ``inside`` alone, ``(2, 2·k·d)``.
+
+    Both for the price of one: sums over i are sums over the inside plus sums over the rest.
+    """
     x = np.asarray(descriptors, np.float32)
     z = np.asarray((x - codebook.mean) @ codebook.project, np.float32)  # (n, d)
+    within = _sums(z[inside], codebook)
+    everywhere = within + _sums(z[~inside], codebook)
+    return np.stack([_improved(everywhere, codebook), _improved(within, codebook)])
+
+
+def _sums(z: Array, codebook: Codebook) -> Array:
+    """Σγ, Σγx, Σγx² side by side, ``(k, 1 + 2·d)``: no ``(n, k, d)`` array is made."""
     w, mu, variance = codebook.weights, codebook.means, codebook.variances
     gamma = _responsibilities(z, w, mu, variance)  # (n, k)
-    # the sums over i, expanded so that they are two matrix products and no (n, k, d) array
-    s0 = gamma.sum(0)[:, None]  # (k, 1)
-    s1 = gamma.T @ z  # (k, d)
-    s2 = gamma.T @ (z * z)
-    sigma = np.sqrt(variance)
-    u = (s1 - s0 * mu) / sigma / np.sqrt(w)[:, None]
-    v = ((s2 - 2 * mu * s1 + s0 * mu**2) / variance - s0) / np.sqrt(2 * w)[:, None]
-    out = np.stack([u, v]).ravel() / len(z)  # (2·k·d,)
+    return np.hstack([gamma.sum(0)[:, None], gamma.T @ z, gamma.T @ (z * z)])
+
+
+def _improved(sums: Array, codebook: Codebook) -> Array:
+    w, mu, variance = codebook.weights[:, None], codebook.means, codebook.variances
+    s0, s1, s2 = np.split(sums, [1, 1 + mu.shape[1]], axis=1)
+    u = (s1 - s0 * mu) / np.sqrt(variance * w)
+    v = ((s2 - 2 * mu * s1 + s0 * mu**2) / variance - s0) / np.sqrt(2 * w)
+    out = np.stack([u, v]).ravel() / max(float(s0.sum()), 1.0)  # (2·k·d,)
     return normalise(np.sign(out) * np.sqrt(np.abs(out)))
 
 

@@ -35,7 +35,7 @@ from graphretrieval.retriever.learn import (
     weigh,
 )
 from graphretrieval.retriever.model import Model, gate
-from graphretrieval.sources.decode import Limits
+from graphretrieval.sources.limits import Limits
 from graphretrieval.sources.media import MediaReader
 from graphretrieval.types import DESCRIBES, IN_CATEGORY, JSON, Array, Bools, Graph, Ints, Node
 

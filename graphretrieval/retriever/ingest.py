@@ -13,7 +13,7 @@ from graphretrieval import registry
 from graphretrieval.config import Config
 from graphretrieval.errors import ConfigError, QueryError
 from graphretrieval.protocols import GraphStore, Progress, Source, silent
-from graphretrieval.sources.decode import Limits
+from graphretrieval.sources.limits import Limits
 from graphretrieval.sources.media import MediaReader
 from graphretrieval.types import JSON, Batch, Edge, FileStamp, Node
 

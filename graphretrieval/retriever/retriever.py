@@ -32,7 +32,7 @@ from graphretrieval.retriever.model import (
 )
 from graphretrieval.retriever.query import Filter, Searcher, Term, modalities
 from graphretrieval.retriever.score import Queries, Scorer
-from graphretrieval.sources.decode import Limits
+from graphretrieval.sources.limits import Limits
 from graphretrieval.sources.media import MediaReader
 from graphretrieval.types import (
     JSON,

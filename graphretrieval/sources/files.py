@@ -15,114 +15,159 @@ from graphretrieval.sources.decode import SUFFIXES, Inspection, kind_of
 from graphretrieval.sources.fragments import cut_audio, cut_text
 from graphretrieval.types import NEXT, PART_OF, Edge, FileStamp, Modality, Node
 
-__all__ = ["SUFFIXES", "file_nodes", "kind_of", "readable", "refusal", "safe_walk", "stamp"]
+__all__ = [
+    "SUFFIXES",
+    "UnsafeFile",
+    "danger",
+    "file_nodes",
+    "kind_of",
+    "readable",
+    "safe_walk",
+    "stamp",
+    "text_nodes",
+]
+
+
+class UnsafeFile(UnsafePath):
+    """Something met on a walk that must not be opened; ``path`` says where."""
+
+    def __init__(self, problem: str, path: Path, *, remedy: str = "") -> None:
+        super().__init__(problem, remedy=remedy)
+        self.path = path
 
 
 def readable(stem: str) -> str:
     """A file's stem as a title: ``fire-truck_2`` → ``fire truck 2``."""
-    return re.sub(r"[\s_\-]+", " ", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", stem)).strip() or stem
+    return re.sub(r"[\s_-]+", " ", re.sub(r"(?<=[a-z])(?=[A-Z][a-z])", " ", stem)).strip() or stem
 
 
-def stamp(found: Inspection) -> FileStamp:
-    """What is remembered of a file that was read."""
-    return FileStamp(str(found.path), found.size, found.mtime_ns, found.sha256)
+def stamp(
+    path: Path | Inspection, *, sha256: str = "", refused: InputRefused | None = None
+) -> FileStamp:
+    """What is remembered of a file that was read, or was refused with a reason.
 
-
-def refusal(path: Path, reason: InputRefused) -> FileStamp:
-    """What is remembered of a file that was refused."""
+    Of an inspected file, size and time are those from before it was decoded, so that a change
+    in the meantime is seen next time.
+    """
+    if isinstance(path, Inspection):
+        return FileStamp(str(path.path), path.size, path.mtime_ns, path.sha256)
     try:
+        about = path.stat()
+    except (OSError, RuntimeError):  # a link to nowhere, or in a circle
         about = path.lstat()
-        size, mtime = about.st_size, about.st_mtime_ns
-    except OSError:
-        size = mtime = 0
-    return FileStamp(str(path), size, mtime, "", str(reason))
+    reason = None if refused is None else str(refused)
+    return FileStamp(str(path), about.st_size, about.st_mtime_ns, sha256, reason)
 
 
 def file_nodes(
-    found: Inspection, *, id: str, collection: str, config: Config, **attributes: Any
+    inspection: Inspection, *, id: str, collection: str, config: Config, **attributes: Any
 ) -> tuple[list[Node], list[Edge]]:
-    """Nodes and edges of one file.
+    """Nodes and edges of one file; ``attributes`` are fields of :class:`Node` and come first.
 
-    A long text or recording becomes a source node with this id and fragments ``id#start-end``
-    that are ``PART_OF`` it and follow each other by ``NEXT``.
+    A text longer than ``text_fragment`` characters or a recording longer than ``audio_fragment``
+    seconds becomes a source node with this id and fragments ``id#start-end`` that are ``PART_OF``
+    it and follow each other by ``NEXT``.
     """
     common: dict[str, Any] = {
-        "uri": str(found.path),
-        "sha256": found.sha256,
-        "media_type": found.media_type,
-        "title": readable(found.path.stem),
+        "uri": str(inspection.path),
+        "sha256": inspection.sha256,
+        "media_type": inspection.media_type,
+        "title": readable(inspection.path.stem),
         "collection": collection,
-        "width": found.width,
-        "height": found.height,
-        "duration": found.duration,
+        "width": inspection.width,
+        "height": inspection.height,
+        "duration": inspection.duration,
         **attributes,
     }
-    if found.modality == Modality.TEXT and found.text is not None:
-        return text_nodes(found.text, id, config["text_fragment"], common)
-    longest = config["audio_fragment"]
-    if found.modality == Modality.AUDIO and (found.duration or 0) > longest:
-        places = cut_audio(found.duration or 0.0, longest)
-        parts = [{"start": a, "end": b, "unit": "seconds", "duration": b - a} for a, b in places]
-        return _with_source(id, Modality.AUDIO, common, parts)
-    return [Node(id, found.modality, **common)], []
+    if inspection.exif:
+        common["properties"] = {**inspection.exif, **common.get("properties", {})}
+    if inspection.modality == Modality.TEXT:
+        text = common.pop("text", None) or inspection.text or ""
+        return text_nodes(text, id=id, longest=config["text_fragment"], **common)
+    if inspection.modality == Modality.AUDIO:
+        return _recording(inspection.duration or 0.0, id, config["audio_fragment"], common)
+    return [Node(id, inspection.modality, **common)], []
 
 
 def text_nodes(
-    text: str, id: str, longest: int, common: dict[str, Any]
+    text: str, *, id: str, longest: int, **attributes: Any
 ) -> tuple[list[Node], list[Edge]]:
-    """A text as one node, or as a source with fragments if it is longer than ``longest``."""
-    text = text.strip()
-    if len(text) <= longest:
-        return [Node(id, Modality.TEXT, text=text, **common)], []
+    """A text as one node, or as a source with fragments of at most ``longest`` characters.
+
+    Fragments' places are characters of the text as given.
+    """
+    if len(text.strip()) <= longest:
+        return [Node(id, Modality.TEXT, text=text.strip(), **attributes)], []
     parts = [
         {"start": float(a), "end": float(b), "unit": "characters", "text": text[a:b]}
         for a, b in cut_text(text, longest)
     ]
-    return _with_source(id, Modality.TEXT, common, parts)
+    return _with_source(id, Modality.TEXT, attributes, parts)
+
+
+def _recording(
+    duration: float, id: str, longest: float, common: dict[str, Any]
+) -> tuple[list[Node], list[Edge]]:
+    if duration <= longest:
+        return [Node(id, Modality.AUDIO, **common)], []
+    parts = [
+        {"start": a, "end": b, "unit": "seconds", "duration": round(b - a, 6)}
+        for a, b in cut_audio(duration, longest)
+    ]
+    return _with_source(id, Modality.AUDIO, common, parts)
 
 
 def _with_source(
     id: str, modality: str, common: dict[str, Any], parts: list[dict[str, Any]]
 ) -> tuple[list[Node], list[Edge]]:
     nodes = [Node(id, Modality.SOURCE, **common)]
-    edges = []
-    last = None
-    for part in parts:
-        name = f"{id}#{part['start']:g}-{part['end']:g}"
-        nodes.append(Node(name, modality, **{**common, **part}))
-        edges.append(Edge(name, PART_OF, id, origin="rule"))
-        if last is not None:
-            edges.append(Edge(last, NEXT, name, origin="rule"))
-        last = name
+    nodes += [
+        Node(f"{id}#{_place(p['start'])}-{_place(p['end'])}", modality, **{**common, **p})
+        for p in parts
+    ]
+    fragments = [node.id for node in nodes[1:]]
+    edges = [Edge(fragment, PART_OF, id) for fragment in fragments]
+    edges += [Edge(a, NEXT, b) for a, b in zip(fragments[:-1], fragments[1:], strict=True)]
     return nodes, edges
 
 
-def safe_walk(root: Path) -> Iterator[tuple[Path, InputRefused | None]]:
-    """All files below a folder in order, each with the reason it must not be opened, if any.
+def _place(value: float) -> str:
+    """A place without needless digits: 600, 12.5."""
+    return f"{value:.3f}".rstrip("0").rstrip(".")
 
-    Hidden files are passed over. Links are followed only to files inside the tree, never to
-    folders, so that there are no loops and no way out.
+
+def safe_walk(root: Path) -> Iterator[Path | InputRefused]:
+    """All files below a folder, sorted; in place of what must not be opened, an ``UnsafeFile``.
+
+    Hidden files and folders are passed over. Links are followed to files inside the tree only,
+    never to folders, so that there is no way out and no circle.
     """
     inside = root.resolve()
-    for folder, folders, names in os.walk(root, followlinks=False):
+    for name, folders, files in os.walk(root, followlinks=False):
+        folder = Path(name)
         folders[:] = sorted(f for f in folders if not f.startswith("."))
-        links = [f for f in folders if (Path(folder) / f).is_symlink()]
-        for name in sorted([*names, *links]):
-            if name.startswith("."):
-                continue
-            path = Path(folder) / name
-            yield path, _danger(path, inside)
+        linked = [f for f in folders if (folder / f).is_symlink()]
+        for file in sorted([*files, *linked]):
+            if not file.startswith("."):
+                path = folder / file
+                yield danger(path, inside) or path
 
 
-def _danger(path: Path, inside: Path) -> InputRefused | None:
+def danger(path: Path, inside: Path) -> UnsafeFile | None:
+    """Why a path must not be opened, if there is a reason; ``inside`` is the resolved root."""
     try:
-        if path.is_symlink() and not path.resolve().is_relative_to(inside):
-            return UnsafePath("the link leads out of the folder")
-        mode = path.stat().st_mode
-    except (OSError, RuntimeError) as e:
-        return UnsafePath(f"the link leads nowhere ({e.__class__.__name__})")
+        real = path.resolve(strict=True)
+        mode = real.stat().st_mode
+    except (OSError, RuntimeError):
+        return UnsafeFile("the link leads nowhere, or in a circle", path)
+    if not real.is_relative_to(inside):
+        return UnsafeFile(
+            "the path leads out of the folder it was found in",
+            path,
+            remedy="copy the file into the folder",
+        )
     if stat.S_ISDIR(mode):
-        return UnsafePath("links to folders are not followed")
+        return UnsafeFile("links to folders are not followed", path)
     if not stat.S_ISREG(mode):
-        return InputRefused("it is no regular file")
+        return UnsafeFile("it is a device, pipe or socket, not a regular file", path)
     return None

@@ -1,27 +1,37 @@
-"""A folder tree: subfolders are categories, files of one name belong together.
+"""A folder tree: subfolders are categories, and files of one name belong together.
 
-cats/lion.png                a picture in the category cats
-cats/lion.txt                describes lion.png; its lines zh_CN.utf8=… are other languages
-cats/lion.ogg                a sound related to the picture
-cats/lion_desc.ogg           a spoken description of it; lion_desc_fr.ogg is the French one
+cats/lion.png           a picture in the category cats
+cats/lion.txt           describes lion.png; its lines zh_CN.utf8=… are other languages
+cats/lion.ogg           a sound related to the picture
+cats/lion_desc.ogg      a spoken description of it; lion_desc_fr.ogg is the French one
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from graphretrieval.config import Config
 from graphretrieval.errors import InputRefused
-from graphretrieval.sources.decode import Inspection
-from graphretrieval.sources.files import file_nodes, kind_of, readable, refusal, safe_walk, stamp
+from graphretrieval.sources.decode import Inspection, hash_of
+from graphretrieval.sources.files import (
+    UnsafeFile,
+    file_nodes,
+    kind_of,
+    readable,
+    safe_walk,
+    stamp,
+)
 from graphretrieval.sources.media import MediaReader
 from graphretrieval.types import (
     DESCRIBES,
     IN_CATEGORY,
     RELATED_TO,
+    SEARCHED,
     SUBCATEGORY_OF,
     Batch,
     Edge,
@@ -30,9 +40,11 @@ from graphretrieval.types import (
     Node,
 )
 
-BATCH = 128
-_TRANSLATED = re.compile(r"^([a-z]{2,3}(?:_[A-Z]{2})?(?:@[a-z]+)?)(?:\.[\w-]+)?=(.*)$")
-_SPOKEN = re.compile(r"^(.+?)_desc(?:_([a-z]{2,3}(?:_[A-Za-z]{2})?(?:@[a-z]+)?))?$")
+#: Files read before they are handed on: what one transaction holds and one crash can cost.
+BATCH = 64
+_LANG = r"[a-z]{2,3}(?:_[A-Za-z]{2,4})?(?:@[a-z]+)?"
+_TRANSLATED = re.compile(rf"\s*({_LANG})\.utf-?8\s*=(.*)$")
+_SPOKEN = re.compile(rf"(.+)_desc(?:_({_LANG}))?$", re.I)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +54,34 @@ class _Entry:
     path: Path
     relative: str
     kind: str
-    stem: str  # of the thing it belongs to, folded: cats/lion for cats/lion_desc_fr.ogg
+    group: tuple[str, str]  # folder, and folded stem of the thing it belongs to
     spoken: bool = False
     lang: str | None = None
+
+
+@dataclass(slots=True)
+class _Found:
+    """What a batch has come to so far."""
+
+    nodes: list[Node] = field(default_factory=list)
+    edges: list[Edge] = field(default_factory=list)
+    files: list[FileStamp] = field(default_factory=list)
 
 
 class FolderSource:
     """Reads a folder tree.
 
+    Files that share a folder and a stem are read together, so that each batch holds all edges
+    between them, and a run that was stopped goes on with the next ones. An unchanged file is not
+    opened, except a text that describes a new or changed one: its languages must be known.
+
     Args:
         root: the folder.
-        reader: decodes files.
+        reader: decodes the files.
         config: lengths of fragments.
         collection: first part of all ids; the folder's name by default.
         lang: language of texts and spoken descriptions that do not say theirs.
-        category: a category that everything is put into as well.
+        category: a category that all items are put into as well.
     """
 
     def __init__(
@@ -69,217 +94,188 @@ class FolderSource:
         lang: str | None = None,
         category: str | None = None,
     ) -> None:
-        self.root = root
+        self.root = root.resolve()
         self.reader = reader
         self.config = config
-        self.collection = collection or root.name
+        self.collection = collection or self.root.name
         self.lang = lang
         self.category = category
+        #: files that are no media, seen and passed over by the last listing
+        self.ignored = 0
         self._entries: list[_Entry] | None = None
-        self._refused: list[tuple[Path, InputRefused]] = []
+        self._unsafe: list[FileStamp] = []
 
     def total(self) -> int:
-        """How many media files there are."""
-        return len(self._listing())
+        """How many media files there are, those that must not be opened included."""
+        return len(self._listing()) + len(self._unsafe)
 
     def batches(self, known: Mapping[str, FileStamp]) -> Iterator[Batch]:
-        """Categories first, then files that are new or changed, then the edges between files.
+        """Read what is new or changed, files of one name together, some 64 files at a time.
 
-        Edges are given again where either end was read, so that a resumed run completes them.
+        A category comes with the first item in it.
         """
         entries = self._listing()
-        yield self._categories(entries)
-        refused = [refusal(path, reason) for path, reason in self._refused]
-        if refused:
-            yield Batch(files=refused)
-        things = _things(entries)
-        for start in range(0, len(entries), BATCH):
-            yield self._read(entries[start : start + BATCH], known)
-        for start in range(0, len(entries), 4 * BATCH):
-            edges = self._links(entries[start : start + 4 * BATCH], things, known)
-            if edges:
-                yield Batch(edges=edges)
-
-    # --- listing ------------------------------------------------------------------------
+        if self._unsafe:
+            yield Batch(files=self._unsafe, done=len(self._unsafe))
+        seen: set[str] = set()
+        for groups in _chunks(entries, BATCH):
+            yield self._read(groups, known, seen)
 
     def _listing(self) -> list[_Entry]:
         if self._entries is None:
             self._entries = []
-            for path, danger in safe_walk(self.root):
-                kind = kind_of(path)
-                if danger is not None:
-                    self._refused.append((path, danger))
-                elif kind is not None:
-                    self._entries.append(self._entry(path, kind))
+            for path in safe_walk(self.root):
+                if isinstance(path, UnsafeFile):
+                    self._unsafe.append(stamp(path.path, refused=path))
+                elif isinstance(path, Path):
+                    self._list(path, self._entries)
+            self._entries.sort(key=lambda e: (e.group, e.relative))
         return self._entries
 
-    def _entry(self, path: Path, kind: str) -> _Entry:
+    def _list(self, path: Path, entries: list[_Entry]) -> None:
+        kind = kind_of(path)
+        if kind is None:
+            self.ignored += 1
+            return
         relative = path.relative_to(self.root).as_posix()
         folder, _, name = relative.rpartition("/")
         stem = name.removesuffix(path.suffix)
         spoken = _SPOKEN.match(stem) if kind == Modality.AUDIO else None
-        stem = spoken[1] if spoken else stem
+        thing = (spoken[1] if spoken else stem).casefold()
         lang = (spoken[2] or self.lang) if spoken else None
-        return _Entry(path, relative, kind, f"{folder}/{stem}".casefold(), bool(spoken), lang)
+        entries.append(_Entry(path, relative, kind, (folder, thing), bool(spoken), lang))
 
-    def _categories(self, entries: list[_Entry]) -> Batch:
-        folders: set[str] = set()
+    def _read(
+        self, groups: list[list[_Entry]], known: Mapping[str, FileStamp], seen: set[str]
+    ) -> Batch:
+        out = _Found()
+        kept = {e.path: s for g in groups for e in g if (s := _unchanged(e.path, known))}
+        # still unreadable: not opened, but reported again
+        out.files += [s for s in kept.values() if s.refused is not None]
+        opened = [e for group in groups for e in _to_open(group, kept)]
+        made = self._made(opened, out)
+        for group in groups:
+            fresh = [e for e in group if e.path not in kept]
+            if fresh:
+                out.edges += self._links(group, fresh, made, kept)
+        self._categorise([n for nodes in made.values() for n in nodes], opened, out, seen)
+        return Batch(out.nodes, out.edges, out.files, sum(map(len, groups)))
+
+    def _made(self, entries: Sequence[_Entry], out: _Found) -> dict[Path, list[Node]]:
+        """Read files into ``out``; the nodes of each that could be read."""
+        made: dict[Path, list[Node]] = {}
+        media = [e for e in entries if e.kind != "pdf"]
+        inspected = dict(zip(media, self.reader.inspect([e.path for e in media]), strict=True))
         for entry in entries:
-            parts = entry.relative.split("/")[:-1]
-            folders.update("/".join(parts[:i]) for i in range(1, len(parts) + 1))
-        nodes = [_category(f, readable(f.rpartition("/")[2])) for f in sorted(folders)]
-        edges = [
-            Edge(f"cat:{f}", SUBCATEGORY_OF, f"cat:{f.rpartition('/')[0]}")
-            for f in sorted(folders)
-            if "/" in f
-        ]
-        if self.category:
-            nodes.append(_category(self.category, self.category))
-        return Batch(nodes, edges)
-
-    # --- reading ------------------------------------------------------------------------
-
-    def _read(self, entries: list[_Entry], known: Mapping[str, FileStamp]) -> Batch:
-        nodes: list[Node] = []
-        edges: list[Edge] = []
-        files: list[FileStamp] = []
-        fresh = []
-        for entry in entries:
-            seen = _unchanged(entry.path, known)
-            if seen is None:
-                fresh.append(entry)
-            elif seen.refused is not None:
-                files.append(seen)
-        media = [e for e in fresh if e.kind != "pdf"]
-        found = self.reader.inspect([e.path for e in media])
-        for entry, inspection in zip(media, found, strict=True):
-            if isinstance(inspection, InputRefused):
-                files.append(refusal(entry.path, inspection))
+            try:
+                nodes, edges, mark = self._nodes(entry, inspected.get(entry))
+            except InputRefused as reason:
+                out.files.append(stamp(entry.path, refused=reason))
                 continue
-            made, links = self._nodes(entry, inspection)
-            files.append(stamp(inspection))
-            nodes += made
-            edges += links
-        for entry in fresh:
-            if entry.kind == "pdf":
-                made, links, mark = self._pdf(entry)
-                files.append(mark)
-                nodes += made
-                edges += links
-        edges += [edge for node in nodes for edge in self._memberships(node)]
-        return Batch(nodes, edges, files, len(entries))
+            made[entry.path] = nodes
+            out.nodes += nodes
+            out.edges += edges
+            out.files.append(mark)
+        return made
 
-    def _nodes(self, entry: _Entry, found: Inspection) -> tuple[list[Node], list[Edge]]:
-        name = f"{self.collection}/{entry.relative}"
+    def _nodes(
+        self, entry: _Entry, found: Inspection | InputRefused | None
+    ) -> tuple[list[Node], list[Edge], FileStamp]:
+        id = f"{self.collection}/{entry.relative}"
+        given: dict[str, Any] = {"id": id, "collection": self.collection, "config": self.config}
+        if isinstance(found, InputRefused):
+            raise found
+        if found is None:
+            from graphretrieval.sources.pdf import pdf_nodes
+
+            mark = stamp(entry.path, sha256=hash_of(entry.path))
+            return *pdf_nodes(entry.path, mark, **given), mark
         if found.modality == Modality.TEXT:
-            languages = _languages(found.text or "")
-            if len(languages) > 1:
-                return self._translated(name, found, languages), []
-            return file_nodes(
-                found, id=name, collection=self.collection, config=self.config, lang=self.lang
-            )
-        properties = {"spoken": True} if entry.spoken else {}
-        return file_nodes(
-            found,
-            id=name,
-            collection=self.collection,
-            config=self.config,
-            lang=entry.lang,
-            title=readable(entry.relative.rpartition("/")[2].rpartition(".")[0]),
-            properties=properties,
-        )
+            return *self._text(found, given), stamp(found)
+        if entry.spoken:
+            given["properties"] = {"spoken": True}
+        return *file_nodes(found, lang=entry.lang, **given), stamp(found)
 
-    def _translated(self, name: str, found: Inspection, languages: Mapping[str, str]) -> list[Node]:
-        return [
-            Node(
-                f"{name}#{lang}",
-                Modality.TEXT,
-                uri=str(found.path),
-                sha256=found.sha256,
-                media_type=found.media_type,
-                title=readable(found.path.stem),
-                text=text,
-                lang=lang,
-                collection=self.collection,
-            )
-            for lang, text in languages.items()
-        ]
-
-    def _pdf(self, entry: _Entry) -> tuple[list[Node], list[Edge], FileStamp]:
-        from graphretrieval.sources.pdf import read_pdf
-
-        name = f"{self.collection}/{entry.relative}"
-        return read_pdf(
-            entry.path,
-            id=name,
-            collection=self.collection,
-            config=self.config,
-            reader=self.reader,
-            lang=self.lang,
-        )
-
-    def _memberships(self, node: Node) -> list[Edge]:
-        if node.uri is None:
-            return []
-        folder = Path(node.uri).parent.relative_to(self.root.resolve()).as_posix()
-        names = [folder] if folder != "." else []
-        names += [self.category] if self.category else []
-        return [Edge(node.id, IN_CATEGORY, f"cat:{name}") for name in names]
-
-    # --- links between files ------------------------------------------------------------
+    def _text(self, found: Inspection, given: dict[str, Any]) -> tuple[list[Node], list[Edge]]:
+        languages = _languages(found.text or "", self.lang or "en")
+        if not languages:
+            return file_nodes(found, lang=self.lang, **given)
+        nodes = []
+        for lang, words in languages.items():
+            own = {**given, "id": f"{given['id']}#{lang}"}
+            nodes += file_nodes(found, lang=lang, text=words, **own)[0]
+        return nodes, []
 
     def _links(
         self,
-        entries: list[_Entry],
-        things: Mapping[str, list[_Entry]],
-        known: Mapping[str, FileStamp],
+        group: Sequence[_Entry],
+        fresh: Sequence[_Entry],
+        made: Mapping[Path, list[Node]],
+        kept: Mapping[Path, FileStamp],
     ) -> list[Edge]:
+        """Edges between files of one name, where one of the two is new or changed."""
+        good = [e for e in group if e.path in made or _is_good(kept.get(e.path))]
         edges = []
-        for entry in entries:
-            for other in things.get(entry.stem, ()):
+        for entry in good:
+            for other in good:
                 relation = _relation(entry, other)
-                both_known = all(_unchanged(e.path, known) is not None for e in (entry, other))
-                if relation is not None and not both_known:
-                    edges += self._edges(entry, relation, other)
+                if relation and (entry in fresh or other in fresh):
+                    target = f"{self.collection}/{other.relative}"
+                    edges += [
+                        Edge(s, relation, target, origin="rule") for s in self._ends(entry, made)
+                    ]
         return edges
 
-    def _edges(self, entry: _Entry, relation: str, other: _Entry) -> list[Edge]:
-        target = f"{self.collection}/{other.relative}"
-        source = f"{self.collection}/{entry.relative}"
-        if entry.kind != Modality.TEXT:
-            return [Edge(source, relation, target, origin="rule")]
-        try:
-            text = entry.path.read_text("utf-8")[: 1 << 20]
-        except (OSError, UnicodeDecodeError):
-            return [Edge(source, relation, target, origin="rule")]
-        languages = _languages(text)
-        if len(languages) <= 1:
-            return [Edge(source, relation, target, origin="rule")]
-        return [Edge(f"{source}#{lang}", relation, target, origin="rule") for lang in languages]
+    def _ends(self, entry: _Entry, made: Mapping[Path, list[Node]]) -> list[str]:
+        """The ids that speak for a file: all languages of a text, or the whole of a recording."""
+        if entry.kind == Modality.TEXT:
+            return [node.id for node in made[entry.path] if node.modality == Modality.TEXT]
+        return [f"{self.collection}/{entry.relative}"]
+
+    def _categorise(
+        self, nodes: Iterable[Node], opened: Sequence[_Entry], out: _Found, seen: set[str]
+    ) -> None:
+        """Put items into the categories that their folders are, with all those above."""
+        folders = {str(e.path): e.group[0] for e in opened}
+        for node in nodes:
+            if node.modality not in SEARCHED:
+                continue
+            for category in filter(None, (folders[str(node.uri)], self.category)):
+                out.edges.append(Edge(node.id, IN_CATEGORY, f"cat:{category}"))
+                _define(category, out, seen)
 
 
-def _category(path: str, title: str) -> Node:
-    return Node(f"cat:{path}", Modality.CATEGORY, title=title, text=title)
+def _define(category: str, out: _Found, seen: set[str]) -> None:
+    """The node of a category and of those above it, once a run."""
+    while category not in seen:
+        seen.add(category)
+        above, _, name = category.rpartition("/")
+        title = readable(name)
+        out.nodes.append(Node(f"cat:{category}", Modality.CATEGORY, title=title, text=title))
+        if not above:
+            return
+        out.edges.append(Edge(f"cat:{category}", SUBCATEGORY_OF, f"cat:{above}"))
+        category = above
 
 
-def _things(entries: list[_Entry]) -> dict[str, list[_Entry]]:
-    """Pictures and plain sounds by folded stem: what texts and speech can describe."""
-    out: dict[str, list[_Entry]] = {}
-    for entry in entries:
-        if entry.kind in (Modality.IMAGE, Modality.AUDIO) and not entry.spoken:
-            out.setdefault(entry.stem, []).append(entry)
-    return out
+def _chunks(entries: Sequence[_Entry], size: int) -> Iterator[list[list[_Entry]]]:
+    """Files of one name together, about ``size`` files at a time."""
+    chunk: list[list[_Entry]] = []
+    for _, group in groupby(entries, key=lambda e: e.group):
+        chunk.append(list(group))
+        if sum(map(len, chunk)) >= size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
 
 
-def _relation(entry: _Entry, other: _Entry) -> str | None:
-    """How a file belongs to a picture or sound of the same stem."""
-    if entry.path == other.path:
-        return None
-    if entry.kind == Modality.TEXT:
-        return DESCRIBES
-    if entry.kind == Modality.AUDIO and other.kind == Modality.IMAGE:
-        return DESCRIBES if entry.spoken else RELATED_TO
-    return None
+def _to_open(group: Sequence[_Entry], kept: Mapping[Path, FileStamp]) -> list[_Entry]:
+    """Files that are new or changed, and good texts beside them."""
+    if all(e.path in kept for e in group):
+        return []
+    texts = [e for e in group if e.kind == Modality.TEXT and _is_good(kept.get(e.path))]
+    return [e for e in group if e.path not in kept or e in texts]
 
 
 def _unchanged(path: Path, known: Mapping[str, FileStamp]) -> FileStamp | None:
@@ -287,18 +283,39 @@ def _unchanged(path: Path, known: Mapping[str, FileStamp]) -> FileStamp | None:
     seen = known.get(str(path))
     if seen is None:
         return None
-    about = path.lstat() if seen.refused else path.stat()
+    try:
+        about = path.stat()
+    except OSError:
+        return None
     same = (about.st_size, about.st_mtime_ns) == (seen.size, seen.mtime_ns)
     return seen if same else None
 
 
-def _languages(text: str) -> dict[str, str]:
-    """A description in several languages: the first line is English, then ``xx.utf8=…`` lines.
+def _is_good(mark: FileStamp | None) -> bool:
+    return mark is not None and mark.refused is None
 
-    A text without such lines comes back as one entry.
+
+def _relation(entry: _Entry, other: _Entry) -> str | None:
+    """How a file belongs to a picture or sound of the same stem, if it does."""
+    thing = other.kind == Modality.IMAGE or (other.kind == Modality.AUDIO and not other.spoken)
+    if entry.kind == Modality.TEXT:
+        return DESCRIBES if thing else None
+    if entry.kind == Modality.AUDIO and other.kind == Modality.IMAGE:
+        return DESCRIBES if entry.spoken else RELATED_TO
+    return None
+
+
+def _languages(text: str, first: str) -> dict[str, str]:
+    """Texts by language of a description whose lines after the first are ``xx.utf8=…``.
+
+    Empty if the text is not of that form. The first line is in language ``first``.
     """
-    lines = [line.strip() for line in text.lstrip("\ufeff").splitlines() if line.strip()]
-    found = {m[1]: m[2].strip() for line in lines[1:] if (m := _TRANSLATED.match(line))}
-    if not lines or not found or len(found) < len(lines) - 1:
-        return {"": text}
-    return {lang: words for lang, words in {"en": lines[0], **found}.items() if words}
+    head, *lines = [line for line in text.splitlines() if line.strip()] or [""]
+    matches = [_TRANSLATED.match(line) for line in lines]
+    if not lines or not all(matches):
+        return {}
+    found = {first: head.strip()}
+    for match in filter(None, matches):
+        if match[2].strip():
+            found.setdefault(match[1], match[2].strip())
+    return found

@@ -22,7 +22,7 @@ from typing import Any
 from graphretrieval.config import Config
 from graphretrieval.errors import ConfigError, InputRefused, InvalidNode, Undecodable
 from graphretrieval.sources.decode import Inspection
-from graphretrieval.sources.files import file_nodes, refusal, text_nodes
+from graphretrieval.sources.files import file_nodes, text_nodes
 from graphretrieval.sources.media import MediaReader
 from graphretrieval.sources.records import (
     MEANT,
@@ -276,7 +276,7 @@ class ManifestSource:
         longest = self.config["text_fragment"]
         if record.placed or len(node.text or "") <= longest:
             return [node], []
-        return text_nodes(node.text or "", node.id, longest, _common(node))
+        return text_nodes(node.text or "", id=node.id, longest=longest, **_common(node))
 
     def _file_nodes(self, record: Record, found: Inspection) -> tuple[list[Node], list[Edge]]:
         node = record.node
@@ -329,7 +329,7 @@ class ManifestSource:
     ) -> FileStamp:
         """A file that cannot be decoded is refused by its own name, all else by its row."""
         if record.path is not None and isinstance(found.get(record.path), InputRefused):
-            return refusal(record.path, InputRefused(str(reason)))
+            return FileStamp(str(record.path), *stat_of(record.path), "", str(reason))
         return self._row_stamp("nodes", line, reason)
 
     def _row_stamp(self, name: str, line: int, reason: Exception) -> FileStamp:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import multiprocessing as mp
-import resource
+import os
+import signal
+import subprocess
+import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, cast
 
-from graphretrieval.errors import GraphRetrievalError, InputRefused, TooLarge, Undecodable
-from graphretrieval.sources import decode
-from graphretrieval.sources.decode import Inspection, Limits
+from graphretrieval.errors import InputRefused, TooLarge, Undecodable
+from graphretrieval.sources.decode import Inspection
+from graphretrieval.sources.limits import Limits
 from graphretrieval.types import (
     AudioContent,
     Content,
@@ -25,29 +26,29 @@ from graphretrieval.types import (
     TextContent,
 )
 
-T = TypeVar("T")
-WORKERS = 2
-# files a child is given at once: a message costs more than a small file
-CHUNK = 16
-
 __all__ = ["Inspection", "Limits", "MediaReader"]
 
-
-@dataclass(frozen=True, slots=True)
-class _Task:
-    """One file for a child: which function of :mod:`decode`, and its arguments."""
-
-    function: str
-    arguments: tuple[Any, ...]
+_CALL = tuple[str, tuple[Any, ...]]  # module:function, arguments
+_DECODE = "graphretrieval.sources.decode"
+# files handed over at once: a message costs more than a small file, and many would wait behind
+# one slow file while the other child has nothing to do
+_CHUNK = 16
+# chunks that may be decoded ahead of the one that is being read out, per child
+_AHEAD = 4
+_START = "import sys; sys.path[:] = {path!r}; from graphretrieval.sources.child import serve; "
 
 
 class MediaReader:
-    """Reads untrusted files; close it, or use ``with``, so that no child stays behind."""
+    """Reads untrusted files in child processes that are started when the first is asked for.
 
-    def __init__(self, limits: Limits, *, workers: int = WORKERS) -> None:
+    Close it, or use ``with``, so that no child stays behind. ``workers`` children decode side by
+    side.
+    """
+
+    def __init__(self, limits: Limits, *, workers: int = 2) -> None:
         self.limits = limits
         self.workers = workers
-        self._children: list[_Child] = []
+        self._idle: list[_Child] = []
 
     def __enter__(self) -> Self:
         return self
@@ -61,24 +62,27 @@ class MediaReader:
         self.close()
 
     def close(self) -> None:
-        """End the children."""
-        for child in self._children:
-            child.kill()
-        self._children.clear()
+        """End the children; the next call would start others."""
+        while self._idle:
+            self._idle.pop().end()
 
     def inspect(self, paths: Sequence[Path]) -> list[Inspection | InputRefused]:
         """Decode files far enough to be sure of them, in order."""
-        return self.run([_Task("inspect", (path,)) for path in paths])
+        return list(self.run(f"{_DECODE}:inspect", [(path,) for path in paths]))
 
     def load(self, nodes: Sequence[Node]) -> Iterator[Content | InputRefused]:
-        """Decoded content of nodes, in order; texts come from the nodes themselves."""
-        tasks = [_task_of(node) for node in nodes]
-        results = iter(self.run([t for t in tasks if t is not None]))
-        for node, task in zip(nodes, tasks, strict=True):
-            if task is None:
+        """Decoded content of nodes, in order, a bounded number ahead of the reader.
+
+        Texts come from the nodes themselves. Pictures have at most ``image_side`` pixels a side.
+        Recordings are mono at ``audio_rate``, cut to the node's place, 30 s at most.
+        """
+        calls = [call for call in map(_call_for, nodes) if call is not None]
+        answers = self._stream(calls)
+        for node in nodes:
+            if _call_for(node) is None:
                 yield TextContent(node.text or node.title or "", node.lang)
                 continue
-            found = next(results)
+            found = next(answers)
             if isinstance(found, InputRefused):
                 yield found
             elif node.modality == Modality.IMAGE:
@@ -86,135 +90,124 @@ class MediaReader:
             else:
                 yield AudioContent(found, self.limits.audio_rate)
 
-    def pdf_pages(self, path: Path) -> tuple[str | None, list[str]] | InputRefused:
-        """Title and text by page of a PDF."""
-        return self.run([_Task("pdf_pages", (path,))])[0]  # type: ignore[no-any-return]
+    def run(self, function: str, arguments: Sequence[tuple[Any, ...]]) -> Iterator[Any]:
+        """Call ``module:function(*arguments[i], limits)`` in the children; results in order.
 
-    def run(self, tasks: Sequence[_Task]) -> list[Any]:
-        """Results in order; a refusal, crash or time-out is an ``InputRefused`` in its place."""
-        results: list[Any] = [None] * len(tasks)
-        waiting = deque(
-            list(range(i, min(i + CHUNK, len(tasks)))) for i in range(0, len(tasks), CHUNK)
-        )
-        while len(self._children) < min(self.workers, len(waiting)):
-            self._children.append(_Child(self.limits))
-        busy: dict[Connection, _Child] = {}
-        while waiting or busy:
-            for child in self._children:
-                if waiting and child.idle:
-                    child.give(waiting.popleft(), tasks)
-                    busy[child.pipe] = child
-            ready = wait(list(busy), timeout=self.limits.seconds)
-            late = [] if ready else list(busy.values())
-            for pipe in ready:
-                child = busy[pipe]  # type: ignore[index]
-                if not child.receive(results):
-                    late.append(child)
-                elif child.idle:
-                    del busy[child.pipe]
-            for child in late:
-                del busy[child.pipe]
-                waiting.extendleft(child.replace(results, late=not ready))
-        return results
+        A refusal, crash or time-out comes as an ``InputRefused`` in its place.
+        """
+        return self._stream([(function, given) for given in arguments])
+
+    def _stream(self, calls: Sequence[_CALL]) -> Iterator[Any]:
+        work = _Work(calls, self.workers)
+        children = [self._child() for _ in range(min(self.workers, work.chunks))]
+        try:
+            for i in range(len(calls)):
+                while i not in work.answers:
+                    work.advance(children)
+                yield work.answers.pop(i)
+                work.read_out = i + 1
+        finally:
+            # a child whose answers nobody waits for is of no use to the next caller
+            for child in children:
+                if child.todo:
+                    child.end()
+                else:
+                    self._idle.append(child)
+
+    def _child(self) -> _Child:
+        return self._idle.pop() if self._idle else _Child(self.limits)
 
 
-def _task_of(node: Node) -> _Task | None:
+def _call_for(node: Node) -> _CALL | None:
     if node.modality == Modality.IMAGE and node.uri:
-        return _Task("load_image", (Path(node.uri),))
+        return f"{_DECODE}:load_image", (Path(node.uri),)
     if node.modality == Modality.AUDIO and node.uri:
         part = (node.start or 0.0, node.end) if node.unit == "seconds" else (0.0, None)
-        return _Task("load_audio", (Path(node.uri), *part))
+        return f"{_DECODE}:load_audio", (Path(node.uri), *part)
     return None
 
 
+class _Work:
+    """Calls waiting, and answers that have come but were not read out yet."""
+
+    def __init__(self, calls: Sequence[_CALL], workers: int) -> None:
+        self.calls = calls
+        # a few files are shared out evenly
+        size = max(1, min(_CHUNK, -(-len(calls) // workers)))
+        self._waiting = deque(
+            list(range(i, min(i + size, len(calls)))) for i in range(0, len(calls), size)
+        )
+        self.chunks = len(self._waiting)
+        self.answers: dict[int, Any] = {}
+        self.read_out = 0
+        self._window = workers * _AHEAD * size
+
+    def advance(self, children: list[_Child]) -> None:
+        """Keep the children busy and take the answers that are ready; wait for at least one."""
+        for child in children:
+            if not child.todo and self._waiting:
+                # never far ahead of the reader, so that memory stays bounded
+                if self._waiting[0][0] >= self.read_out + self._window:
+                    break
+                child.give(self._waiting.popleft(), self.calls)
+        busy = {child.pipe: child for child in children if child.todo}
+        for pipe in wait(list(busy)):
+            self._take(busy[cast(Connection, pipe)], children)
+
+    def _take(self, child: _Child, children: list[_Child]) -> None:
+        first = child.todo[0]
+        try:
+            self.answers[first] = child.pipe.recv()
+            child.todo.popleft()
+        except (EOFError, OSError):
+            self.answers[first] = child.cause_of_death()
+            if rest := list(child.todo)[1:]:
+                self._waiting.appendleft(rest)
+            child.end()
+            children[children.index(child)] = _Child(child.limits)
+
+
 class _Child:
-    """One decoding process and what it is working on."""
+    """One decoding process and the calls it is working on."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self._start()
-
-    def _start(self) -> None:
-        # spawn: a fork would copy the parent's threads' locks, and its memory against the cap
-        context = mp.get_context("spawn")
-        self.pipe, theirs = context.Pipe()
-        self.process: BaseProcess = context.Process(
-            target=_serve, args=(theirs, self.limits), daemon=True
+        self.todo: deque[int] = deque()
+        self.pipe, theirs = Pipe()
+        # a bare interpreter: multiprocessing would load the caller's main module again, and a
+        # fork would copy its memory and the locks of its threads
+        start = _START.format(path=sys.path) + f"serve({theirs.fileno()})"
+        self.process = subprocess.Popen(
+            [sys.executable, "-B", "-c", start],
+            pass_fds=(theirs.fileno(),),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
         )
-        self.process.start()
         theirs.close()
-        self.todo: list[int] = []
+        self.pipe.send(limits)
 
-    @property
-    def idle(self) -> bool:
-        return not self.todo
+    def give(self, numbers: list[int], calls: Sequence[_CALL]) -> None:
+        """Send a handful of calls; their answers come one by one, in order."""
+        self.todo.extend(numbers)
+        self.pipe.send([calls[i] for i in numbers])
 
-    def give(self, numbers: list[int], tasks: Sequence[_Task]) -> None:
-        """Send a handful of tasks; results come back one by one, in order."""
-        self.todo = list(numbers)
-        self.pipe.send([(tasks[i].function, tasks[i].arguments) for i in numbers])
-
-    def receive(self, results: list[Any]) -> bool:
-        """Take one result; false if the child died instead."""
-        try:
-            results[self.todo[0]] = self.pipe.recv()
-        except (EOFError, ConnectionError, OSError):
-            return False
-        self.todo.pop(0)
-        return True
-
-    def replace(self, results: list[Any], *, late: bool) -> list[list[int]]:
-        """Refuse the file at fault, start a new child, and return what is still to do."""
-        first, rest = self.todo[0], self.todo[1:]
-        results[first] = (
-            TooLarge(f"decoding took longer than {self.limits.seconds:g} s")
-            if late
-            else Undecodable("decoding it crashed, or needed more memory than it may use")
-        )
-        self.kill()
-        self._start()
-        return [rest] if rest else []
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.join()
+    def cause_of_death(self) -> InputRefused:
+        """Why the process ended, as the reason to refuse the file it was at."""
         self.pipe.close()
+        if self.process.wait() == -signal.SIGALRM:
+            return TooLarge(
+                f"decoding it took longer than {self.limits.seconds:g} s",
+                remedy="raise decode_seconds",
+            )
+        return Undecodable(
+            "the decoder crashed on it, or needed more memory than it may use",
+            remedy="check the file, or raise decode_memory_mb",
+        )
 
-
-def _serve(pipe: Connection, limits: Limits) -> None:
-    """The child: decode what is sent until the parent goes away."""
-    import signal
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
-    cap = limits.memory_mb << 20
-    resource.setrlimit(resource.RLIMIT_AS, (cap + _baseline(), cap + _baseline()))
-    while True:
-        try:
-            tasks = pipe.recv()
-        except (EOFError, OSError):
-            return
-        for function, arguments in tasks:
-            pipe.send(_attempt(getattr(decode, function), arguments, limits))
-
-
-def _baseline() -> int:
-    """Address space the interpreter itself has mapped."""
-    with open("/proc/self/statm") as f:
-        return int(f.read().split()[0]) * resource.getpagesize()
-
-
-def _attempt(function: Callable[..., T], arguments: tuple[Any, ...], limits: Limits) -> Any:
-    try:
-        return function(*arguments, limits)
-    except InputRefused as e:
-        return e
-    except FileNotFoundError:
-        return InputRefused("the file is gone")
-    except PermissionError:
-        return InputRefused("the file may not be read")
-    except MemoryError:
-        return TooLarge("decoding needs more memory than it may use")
-    except GraphRetrievalError as e:
-        return InputRefused(str(e))
-    except Exception as e:  # a decoder's bug on hostile bytes must cost this file only
-        return Undecodable(f"decoding failed ({type(e).__name__}: {e})")
+    def end(self) -> None:
+        """Kill the process, wherever it is, and leave nothing of it."""
+        self.process.kill()
+        self.process.wait()
+        self.pipe.close()
