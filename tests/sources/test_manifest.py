@@ -338,7 +338,7 @@ def test_damaged_and_missing_files_are_refused_by_name(tmp_path: Path, reader: M
     ]
     taken = read(manifest(tmp_path, rows, "d,a,describes\n"), reader)
     assert set(taken.nodes) == {"d"}
-    assert "no picture format" in taken.refused[f"{tmp_path}/bad.png"]
+    assert taken.refused[f"{tmp_path}/bad.png"].startswith("the name ends in .png")
     assert "gone" in taken.refused[f"{tmp_path}/gone.png"]
     assert "says audio" in taken.refused[f"{tmp_path}/nodes.jsonl:3"]
     assert "'a'" in taken.refused[f"{tmp_path}/edges.csv:2"]
