@@ -106,7 +106,7 @@ class TextEncoder:
         meaning = lsa @ self.map_.astype(np.float32)
         known = np.flatnonzero([speaks(c) for c in contents])
         if len(known):
-            meaning[known] = self._model.encode([contents[i].text for i in known])
+            meaning[known] = self._model.encode([contents[int(i)].text for i in known])
         return np.concatenate([meaning, lsa], axis=1).astype(np.float32)
 
     @property
@@ -129,7 +129,7 @@ class TextEncoder:
             return np.zeros((self.basis_.shape[1], width), np.float16)
         names, member = np.unique(groups[anchors], return_inverse=True)
         y = np.zeros((len(names), width), np.float32)
-        np.add.at(y, member, self._model.encode([contents[i].text for i in anchors]))
+        np.add.at(y, member, self._model.encode([contents[int(i)].text for i in anchors]))
         y /= np.bincount(member)[:, None]
         others = np.flatnonzero(~known & np.isin(groups, names))
         learners = others if len(others) else anchors

@@ -12,7 +12,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,12 @@ import numpy as np
 
 from graphretrieval import metrics, render, splits
 from graphretrieval.config import Config
-from graphretrieval.errors import NothingToLearn, NotFitted, QueryError
+from graphretrieval.errors import NotFitted, NothingToLearn, QueryError
 from graphretrieval.evaluation.controls import CONTROLS, controlled
 from graphretrieval.protocols import Progress, silent
 from graphretrieval.retriever import Retriever, corpus, open
 from graphretrieval.retriever.corpus import Places
 from graphretrieval.retriever.learn import (
-    Aligned,
     Material,
     align,
     embed,
@@ -128,10 +127,12 @@ def evaluate_folder(
     folder: Path, plan: Plan, config: Config, *, progress: Progress = silent
 ) -> Result:
     """Ingest a manifest folder into a store of its own and measure on it."""
-    with tempfile.TemporaryDirectory(prefix="graphretrieval-") as scratch:
-        with open(Path(scratch) / "evaluate.db", config=config) as kb:
-            kb.add(folder, progress=progress)
-            return evaluate(kb, plan, data=folder.name, progress=progress)
+    with (
+        tempfile.TemporaryDirectory(prefix="graphretrieval-") as scratch,
+        open(Path(scratch) / "evaluate.db", config=config) as kb,
+    ):
+        kb.add(folder, progress=progress)
+        return evaluate(kb, plan, data=folder.name, progress=progress)
 
 
 def evaluate(
@@ -438,38 +439,29 @@ def _measured(plan: Plan, d: Direction, scores: Array) -> tuple[dict[str, JSON],
     return row, values["ap"]
 
 
-def _summary(values: Sequence[Array], draws: int = 1000) -> dict[str, JSON]:
+def _summary(values: Sequence[Array]) -> dict[str, JSON]:
     """Mean over directions of mean AP, and its bootstrap interval over queries."""
-    rng = np.random.default_rng(0)
-    means = np.mean([_resampled(v, rng, draws) for v in values], axis=0)
-    lo, hi = np.quantile(means, [0.025, 0.975])
-    return {
-        "mean_map": float(np.mean([v.mean() for v in values])),
-        "ci95": [float(lo), float(hi)],
-    }
+    lo, hi = metrics.interval(_means(values))
+    return {"mean_map": float(np.mean([v.mean() for v in values])), "ci95": [lo, hi]}
 
 
-def _compared(
-    a: str, b: str, ap: Mapping[str, Sequence[Array]], draws: int = 1000
-) -> dict[str, JSON]:
+def _compared(a: str, b: str, ap: Mapping[str, Sequence[Array]]) -> dict[str, JSON]:
     """Paired bootstrap over queries of the difference of means over directions."""
-    rng = np.random.default_rng(0)
     gaps = [x - y for x, y in zip(ap[a], ap[b], strict=True)]
-    means = np.mean([_resampled(g, rng, draws) for g in gaps], axis=0)
-    worse = min(np.mean(means <= 0), np.mean(means >= 0))
-    lo, hi = np.quantile(means, [0.025, 0.975])
+    means = _means(gaps)
     return {
         "a": a,
         "b": b,
         "difference": float(np.mean([g.mean() for g in gaps])),
-        "ci95": [float(lo), float(hi)],
-        "p": float(min(1.0, 2 * max(worse, 1 / draws))),
+        "ci95": list(metrics.interval(means)),
+        "p": metrics.two_sided(means),
     }
 
 
-def _resampled(values: Array, rng: np.random.Generator, draws: int) -> Array:
-    picks = rng.integers(0, len(values), (draws, len(values)))
-    return np.asarray(values[picks].mean(axis=1), np.float32)
+def _means(values: Sequence[Array]) -> Array:
+    """Means over directions of resampled means over queries, ``(draws,)``."""
+    drawn = [metrics.resampled_means(v, seed=i) for i, v in enumerate(values)]
+    return np.asarray(np.mean(drawn, axis=0), np.float32)
 
 
 def _peak_mb() -> float:
@@ -480,8 +472,8 @@ def _peak_mb() -> float:
 
 def print_result(result: Result) -> None:
     """The rows as a table, then each control's mean and what the graph is worth."""
-    columns = ("control", "source", "target", "slice", "map", "recall@1", "recall@10")
-    columns += ("precision@10", "ndcg@10", "mrr", "chance_map", "n_query", "n_gallery")
+    columns = ["control", "source", "target", "slice", "map", "recall@1", "recall@10"]
+    columns += ["precision@10", "ndcg@10", "mrr", "chance_map", "n_query", "n_gallery"]
     render.print_rows(result.rows, columns)
     summary = [
         {"control": c, "mean mAP": s["mean_map"], "95 % from": s["ci95"][0], "to": s["ci95"][1]}
@@ -490,6 +482,3 @@ def print_result(result: Result) -> None:
     render.print_rows(summary, ("control", "mean mAP", "95 % from", "to"))
     if result.paired:
         render.print_rows(result.paired, ("a", "b", "difference", "ci95", "p"))
-
-
-__all__ = ["Aligned", "Plan", "Result", "Trial", "evaluate", "evaluate_folder", "replace"]

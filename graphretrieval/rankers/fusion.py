@@ -84,7 +84,8 @@ class FusionRanker:
             return self._listnet(x, right, owner, p)
         # a temperature of its own keeps the scores comparable with fused ones
         best = int(np.argmax(single))
-        return alone * max(self._listnet(x[:, [best]], right, owner, 1)[0], 1.0)
+        sharpness = max(float(self._listnet(x[:, [best]], right, owner, 1)[0]), 1.0)
+        return np.asarray(alone * sharpness)
 
     def _listnet(self, x: Floats, right: Bools, owner: Ints, p: int) -> Floats:
         owner = np.unique(owner, return_inverse=True)[1]

@@ -99,7 +99,7 @@ def parallel(graph: Graph, rows: Ints) -> Ints:
     edges = graph.edges_of(DESCRIBES)
     group = np.full(len(graph.ids), len(graph.ids), np.int64)
     np.minimum.at(group, graph.src[edges], graph.dst[edges].astype(np.int64))
-    return np.where(group[rows] == len(graph.ids), -1, group[rows])
+    return np.asarray(np.where(group[rows] == len(graph.ids), -1, group[rows]))
 
 
 def instance_edges(graph: Graph) -> Ints:
@@ -149,7 +149,7 @@ def induced(graph: Graph, keep: Bools) -> Graph:
     at = np.cumsum(keep) - 1
     edges = keep[graph.src] & keep[graph.dst]
     return Graph(
-        [graph.ids[i] for i in rows],
+        [graph.ids[int(i)] for i in rows],
         graph.modalities,
         graph.modality[rows],
         graph.relations,

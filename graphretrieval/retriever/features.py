@@ -26,7 +26,8 @@ AnyEncoder = Encoder[Any]
 def make_encoder(modality: str, config: Config) -> AnyEncoder:
     """An encoder of this modality with the settings in force, not yet fitted."""
     cls = registry.resolve("encoder", modality)
-    return cls(model=config["text_model"]) if modality == Modality.TEXT else cls()  # type: ignore[no-any-return]
+    made: AnyEncoder = cls(model=config["text_model"]) if modality == Modality.TEXT else cls()
+    return made
 
 
 def fit_encoder(
@@ -53,7 +54,7 @@ def fit_encoder(
         contents += [c for c in loaded if c is not None]
         progress(min(start + batch, size), size, f"sampling {modality}")
     encoder = make_encoder(modality, config)
-    return encoder.fit(  # type: ignore[no-any-return]
+    return encoder.fit(
         contents, groups=None if groups is None else groups[kept], seed=seed, progress=progress
     )
 

@@ -75,7 +75,7 @@ def detect(path: Path) -> str:
 def open_source(
     path: Path, reader: MediaReader, config: Config, *, format: str | None = None, **options: Any
 ) -> Source:
-    """The source that reads ``path``; ``options`` (collection, lang, category, mapping) go to it."""
+    """The source that reads ``path``, with ``options`` such as collection, lang and mapping."""
     cls = registry.resolve("source", format or detect(path))
     given = {name: value for name, value in options.items() if value is not None}
     try:

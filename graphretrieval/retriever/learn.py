@@ -108,9 +108,10 @@ def align(
     """
     validation = _validation(material, seed)
     graph, places, features = _learnable(material)
-    options = {}
-    if "text" in encoders:
-        options["pivot"] = {"columns": encoders["text"].parts["meaning"]}
+    options: dict[str, dict[str, Any]] = {}
+    parts: Mapping[str, tuple[int, int]] = getattr(encoders.get("text"), "parts", {})
+    if "meaning" in parts:  # an encoder of somebody else's may have no parts
+        options["pivot"] = {"columns": parts["meaning"]}
     names = [name.strip() for name in str(config["aligners"]).split(",") if name.strip()]
     skipped: dict[str, str] = {}
     fitted: list[dict[str, Aligner]] = []

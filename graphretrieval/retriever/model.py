@@ -16,7 +16,7 @@ from graphretrieval.arrays import normalise
 from graphretrieval.errors import NotFitted
 from graphretrieval.protocols import Aligner, Encoder, Ranker, Refiner
 from graphretrieval.retriever.corpus import Places
-from graphretrieval.types import JSON, Array, Graph, Ints
+from graphretrieval.types import JSON, Array, Graph
 
 #: Blocks compared as they are; the others by cosine.
 PROBABILITIES = "posteriors"

@@ -22,11 +22,7 @@ def put(c: sqlite3.Connection, rows: Sequence[tuple[str, str | None, str | None]
     for name, title, text in rows:
         key = c.execute("SELECT key FROM nodes WHERE id = ?", (name,)).fetchone()[0]
         remove(c, key)
-        words = (
-            fold(text if title is None or title == text else f"{title} {text or ''}")
-            if text or title
-            else ""
-        )
+        words = fold(" ".join(dict.fromkeys(part for part in (title, text) if part)))
         if words:
             c.execute("INSERT INTO words (rowid, folded) VALUES (?, ?)", (key, words))
 
