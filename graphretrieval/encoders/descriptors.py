@@ -51,7 +51,7 @@ def colour_edges(picture: Array) -> Array:
     """
     r, g, b = picture[..., 0], picture[..., 1], picture[..., 2]
     out = []
-    opponent = np.stack([(r - g) / 2, (r + g - 2 * b) / 4], axis=2)
+    opponent = np.stack([(r - g) / 2, (r + g - 2 * b) / 4], axis=2).astype(np.float32)
     for level in _pyramid(opponent, COLOUR_SCALES):
         first, second = (_sift(np.ascontiguousarray(level[..., i]), CELL) for i in (0, 1))
         out.append(np.hstack([first[:, :-PLACE], second]))

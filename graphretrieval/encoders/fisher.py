@@ -65,7 +65,8 @@ def learn_codebook(
 
 def fisher_vector(descriptors: Array, codebook: Codebook) -> Array:
     """One item's descriptors ``(n, raw)`` → ``(2·k·d,)`` of unit length; zeros if n is 0."""
-    return fisher_vectors(descriptors, codebook, np.ones(len(descriptors), np.bool_))[0]
+    whole: Array = fisher_vectors(descriptors, codebook, np.ones(len(descriptors), np.bool_))[0]
+    return whole
 
 
 def fisher_vectors(descriptors: Array, codebook: Codebook, inside: Bools) -> Array:

@@ -116,7 +116,7 @@ def families(graph: Graph) -> Ints:
     n = len(graph.ids)
     take = np.concatenate([instance_edges(graph), graph.edges_of(PART_OF)])
     matrix = csr_matrix((np.ones(len(take)), (graph.src[take], graph.dst[take])), (n, n))
-    group = connected_components(matrix, directed=False)[1].astype(np.int64)
+    group: Ints = connected_components(matrix, directed=False)[1].astype(np.int64)
     if n and np.bincount(group).max() > 0.5 * n:
         return np.arange(n)
     return group

@@ -55,7 +55,7 @@ def detect(path: Path) -> str:
     """
     if path.is_dir():
         if any((path / name).exists() for name in ("nodes.jsonl", "nodes.csv")):
-            return "arrays" if any(path.glob("vectors_*")) else "manifest"
+            return "arrays" if any(path.glob("vectors*")) else "manifest"
         return "folder"
     if not path.exists():
         raise QueryError(f"there is nothing at {path}", remedy="check the path")

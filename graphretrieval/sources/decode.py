@@ -36,24 +36,22 @@ __all__ = [
 
 #: File name endings by what they promise.
 SUFFIXES: Mapping[str, tuple[str, ...]] = {
-    "image": tuple(
-        [
-            ".png",
-            ".jpg",
-            ".jpeg",
-            ".jpe",
-            ".gif",
-            ".webp",
-            ".bmp",
-            ".tif",
-            ".tiff",
-            ".ppm",
-            ".pgm",
-            ".pbm",
-            ".pnm",
-            ".jp2",
-            ".svg",
-        ]
+    "image": (
+        ".png",
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".gif",
+        ".webp",
+        ".bmp",
+        ".tif",
+        ".tiff",
+        ".ppm",
+        ".pgm",
+        ".pbm",
+        ".pnm",
+        ".jp2",
+        ".svg",
     ),
     "audio": (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3"),
     "text": (".txt", ".md", ".text"),

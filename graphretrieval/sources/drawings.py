@@ -65,10 +65,14 @@ def _rendered(path: Path, limits: Limits) -> Image.Image:
     source = _OUTSIDE.sub(r"\1\2#\2", data.decode("utf-8-sig", "replace"))
     width, height = _proportions(source)
     side = limits.image_side
-    wanted = {"width": side} if width >= height else {"height": side}
+    wide = width >= height
     try:
         drawn = resvg_py.svg_to_bytes(
-            svg_string=source, dpi=_DPI, skip_system_fonts="<text" not in source, **wanted
+            svg_string=source,
+            dpi=_DPI,
+            skip_system_fonts="<text" not in source,
+            width=side if wide else None,
+            height=None if wide else side,
         )
     except (ValueError, RuntimeError, OverflowError) as e:
         raise Undecodable(f"the drawing cannot be rendered ({e})") from e

@@ -6,6 +6,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +128,7 @@ def _with_source(
     ]
     fragments = [node.id for node in nodes[1:]]
     edges = [Edge(fragment, PART_OF, id) for fragment in fragments]
-    edges += [Edge(a, NEXT, b) for a, b in zip(fragments[:-1], fragments[1:], strict=True)]
+    edges += [Edge(a, NEXT, b) for a, b in pairwise(fragments)]
     return nodes, edges
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from graphretrieval.config import Config
 from graphretrieval.errors import InputRefused
-from graphretrieval.sources.decode import Inspection, hash_of
+from graphretrieval.sources.decode import Inspection
 from graphretrieval.sources.files import (
     UnsafeFile,
     file_nodes,
@@ -27,6 +27,7 @@ from graphretrieval.sources.files import (
     stamp,
 )
 from graphretrieval.sources.media import MediaReader
+from graphretrieval.sources.pdf import read_pdf
 from graphretrieval.types import (
     DESCRIBES,
     IN_CATEGORY,
@@ -186,10 +187,7 @@ class FolderSource:
         if isinstance(found, InputRefused):
             raise found
         if found is None:
-            from graphretrieval.sources.pdf import pdf_nodes
-
-            mark = stamp(entry.path, sha256=hash_of(entry.path))
-            return *pdf_nodes(entry.path, mark, **given), mark
+            return read_pdf(entry.path, reader=self.reader, lang=self.lang, **given)
         if found.modality == Modality.TEXT:
             return *self._text(found, given), stamp(found)
         if entry.spoken:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
+from itertools import pairwise
 
 # ends of paragraphs, sentences (English and Chinese), clauses and words: the first kind that
 # leaves a piece at least half full is taken
@@ -41,7 +42,7 @@ def cut_audio(duration: float, longest: float) -> list[tuple[float, float]]:
     """Even parts ``(start, end)`` in seconds, none longer than ``longest``."""
     n = max(1, math.ceil(duration / longest - 1e-9))
     edges = [round(duration * i / n, 3) for i in range(n)] + [duration]
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(pairwise(edges))
 
 
 def _break(text: str, start: int, longest: int) -> int:

@@ -128,7 +128,7 @@ def _eight_bit(picture: Image.Image) -> Image.Image:
 def _spread(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     """16-bit values by their high byte; any others from their least to their greatest."""
     if np.issubdtype(values.dtype, np.integer) and values.min() >= 0 and values.max() < 1 << 16:
-        return np.right_shift(values, 8).astype(np.uint8)
+        return np.asarray(values >> 8, np.uint8)
     finite = np.nan_to_num(values.astype(np.float32), posinf=0.0, neginf=0.0)
     low, high = float(finite.min()), float(finite.max())
     finite -= low

@@ -45,7 +45,7 @@ def _jsonl(path: Path) -> Iterator[Row]:
                 _skip_line(f)
                 yield number, TooLarge(f"the line has more than {MAX_LINE >> 20} MB")
             elif line.strip(b"\xef\xbb\xbf \t\r\n"):
-                yield number, _object(line.removeprefix(b"\xef\xbb\xbf"))
+                yield number, json_object(line.removeprefix(b"\xef\xbb\xbf"))
 
 
 def _skip_line(f: io.BufferedReader) -> None:
@@ -53,7 +53,8 @@ def _skip_line(f: io.BufferedReader) -> None:
         pass
 
 
-def _object(line: bytes) -> dict[str, JSON] | InputRefused:
+def json_object(line: bytes) -> dict[str, JSON] | InputRefused:
+    """The JSON object that untrusted bytes hold, or why they hold none."""
     try:
         text = line.decode("utf-8")
         if _deep(text):

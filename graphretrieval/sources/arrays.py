@@ -1,0 +1,235 @@
+"""Bring your own embeddings: a manifest folder with one array of vectors for each modality.
+
+nodes.jsonl               as in a manifest; pictures and sounds need no file
+vectors_image.npy         row i belongs to the i-th image of the list, or to its key ``row``
+vectors_text.npz          an array in an archive of one
+vectors.safetensors       arrays called image, text, audio; ``vectors.npz`` likewise
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from graphretrieval.config import Config
+from graphretrieval.errors import InputRefused, Undecodable
+from graphretrieval.sources.files import danger
+from graphretrieval.sources.manifest import ManifestSource
+from graphretrieval.sources.media import MediaReader
+from graphretrieval.sources.rows import number, read_rows, stat_of, word
+from graphretrieval.types import JSON, SEARCHED, Array, Batch, FileStamp, Node
+
+_SUFFIXES = (".npy", ".npz", ".safetensors")
+_Place = tuple[str, str]  # file, name of the array in it
+
+
+class ArraySource:
+    """Reads a manifest whose items come with vectors.
+
+    Each item's property ``vector`` says where its row is; the vectors stay in their files, which
+    must remain where they are until the model is fitted.
+
+    Args:
+        path: the folder.
+        reader: decodes the files that items name, if they do.
+        config: lengths of fragments.
+        collection: of rows that name none; the folder's name by default.
+        lang: language of texts that do not say theirs.
+        category: a category that everything is put into as well.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        reader: MediaReader,
+        config: Config,
+        collection: str | None = None,
+        lang: str | None = None,
+        category: str | None = None,
+    ) -> None:
+        self.path = path
+        marks = [(file.name, *stat_of(file)) for file in _files(path)]
+        self._manifest = ManifestSource(
+            path,
+            reader=reader,
+            config=config,
+            collection=collection,
+            lang=lang,
+            category=category,
+            bare=True,
+            salt=repr(marks),
+        )
+
+    def total(self) -> int:
+        """How many rows of nodes there are."""
+        return self._manifest.total()
+
+    def batches(self, known: Mapping[str, FileStamp]) -> Iterator[Batch]:
+        """The manifest's batches, each item with the place of its vector.
+
+        Raises:
+            InputRefused: there is no list of nodes, or an array cannot be used.
+        """
+        arrays = _arrays(self.path)
+        rows = self._places()
+        for batch in self._manifest.batches(known):
+            nodes, refused = [], []
+            for node in batch.nodes:
+                try:
+                    nodes.append(_placed(node, rows, arrays))
+                except InputRefused as e:
+                    uri = f"{self.path}/nodes: {node.id}"
+                    refused.append(FileStamp(uri, 0, 0, "", str(e)))
+            yield Batch(nodes, batch.edges, [*batch.files, *refused], batch.done)
+
+    def _places(self) -> dict[str, int]:
+        """Row of each node in its modality's array, by the order of the list."""
+        path = next(p for n in ("jsonl", "csv") if (p := self.path / f"nodes.{n}").is_file())
+        count: Counter[str] = Counter()
+        out: dict[str, int] = {}
+        for _, values in read_rows(path):
+            if isinstance(values, InputRefused):
+                continue
+            name, modality = word(values, "id"), (word(values, "modality") or "").strip().lower()
+            given = number(values, "row")
+            if name is not None:
+                out[name] = count[modality] if given is None else int(given)
+            count[modality] += 1
+        return out
+
+
+def load_vectors(nodes: Sequence[Node]) -> Array:
+    """The vectors ``(n, dim)`` that nodes of one modality brought, in order.
+
+    Raises:
+        InputRefused: an array is gone, has become shorter, or its values are no numbers.
+    """
+    places = [node.properties["vector"] for node in nodes]
+    keys = [_key(place) for place in places]
+    out: list[Array | None] = [None] * len(nodes)
+    for (file, name), numbers in groupby(
+        sorted(range(len(nodes)), key=keys.__getitem__), keys.__getitem__
+    ):
+        wanted = list(numbers)
+        matrix = _open(Path(file), name)
+        rows = np.array([_row(places[i]) for i in wanted])
+        if rows.max() >= len(matrix):
+            raise InputRefused(f"{file} has {len(matrix)} rows, row {rows.max()} is asked for")
+        taken = np.asarray(matrix[rows], np.float32)
+        if not np.isfinite(taken).all():
+            raise Undecodable(f"{file} holds values that are no finite numbers")
+        for i, vector in zip(wanted, taken, strict=True):
+            out[i] = vector
+    sizes = {len(v) for v in out if v is not None}
+    if len(sizes) > 1:
+        raise InputRefused(
+            f"vectors of one modality differ in length ({sorted(sizes)})",
+            remedy="give collections that are searched together vectors of one encoder",
+        )
+    return np.vstack([v for v in out if v is not None])
+
+
+def _placed(node: Node, rows: Mapping[str, int], arrays: Mapping[str, tuple[_Place, int]]) -> Node:
+    if node.modality not in arrays or node.id not in rows:
+        return node
+    (file, name), length = arrays[node.modality]
+    row = rows[node.id]
+    if not 0 <= row < length:
+        raise InputRefused(f"{file} has {length} rows, the item asks for row {row}")
+    vector: dict[str, JSON] = {"file": file, "array": name, "row": row}
+    return replace(node, properties={**node.properties, "vector": vector})
+
+
+def _arrays(folder: Path) -> dict[str, tuple[_Place, int]]:
+    """Modality → where its array is, and how many rows it has.
+
+    Raises:
+        InputRefused: there is none, one is unusable, or two are for one modality.
+    """
+    found: dict[str, tuple[_Place, int]] = {}
+    for path in _files(folder):
+        if problem := danger(path, folder.resolve()):
+            raise problem
+        named = path.stem.removeprefix("vectors").lstrip("_.-")
+        for name in _names(path):
+            modality = named or name
+            if modality not in SEARCHED:
+                raise InputRefused(
+                    f"{path.name} is for {modality!r}, which is no modality",
+                    remedy=f"call it vectors_{'|'.join(SEARCHED)}{path.suffix}",
+                )
+            if modality in found:
+                raise InputRefused(f"two arrays are for {modality}: {path.name} is one of them")
+            found[modality] = (str(path), name), len(_open(path, name))
+    if not found:
+        raise InputRefused(
+            f"{folder} holds no vectors", remedy="add vectors_image.npy, or read it as manifest"
+        )
+    return found
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.glob("vectors*") if p.suffix in _SUFFIXES)
+
+
+def _names(path: Path) -> list[str]:
+    """The arrays in a file; a bare array has no name."""
+    if path.suffix == ".npy":
+        return [""]
+    try:
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as archive:
+                return list(archive.files)
+        from safetensors import safe_open
+
+        with safe_open(path, framework="numpy") as tensors:
+            return list(tensors.keys())
+    except Exception as e:  # zip and header errors are of many types
+        raise Undecodable(f"{path.name} cannot be read as an array ({e})") from e
+
+
+def _open(path: Path, name: str) -> npt.NDArray[Any]:
+    """A matrix of numbers ``(n, dim)``, mapped into memory where its format allows it.
+
+    Raises:
+        Undecodable: it is damaged, or no matrix of numbers.
+    """
+    try:
+        if path.suffix == ".npy":
+            matrix = np.load(path, mmap_mode="r", allow_pickle=False)
+        elif path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as archive:
+                matrix = archive[name]
+        else:
+            from safetensors import safe_open
+
+            with safe_open(path, framework="numpy") as tensors:
+                matrix = tensors.get_tensor(name)
+    except Exception as e:  # as above; pickled objects come out as ValueError
+        raise Undecodable(f"{path.name} cannot be read as an array ({e})") from e
+    if matrix.ndim != 2 or matrix.dtype.kind not in "fiub" or not matrix.shape[1]:
+        raise Undecodable(
+            f"{path.name} holds {matrix.dtype} of shape {matrix.shape}, no matrix of numbers"
+        )
+    return np.asanyarray(matrix)
+
+
+def _key(place: JSON) -> _Place:
+    if not isinstance(place, dict):
+        raise InputRefused("the place of a vector must be an object with file, array and row")
+    return str(place.get("file")), str(place.get("array", ""))
+
+
+def _row(place: JSON) -> int:
+    row = place.get("row") if isinstance(place, dict) else None
+    if not isinstance(row, int) or row < 0:
+        raise InputRefused(f"{row!r} is no row of an array")
+    return row
