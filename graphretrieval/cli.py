@@ -253,12 +253,14 @@ def evaluate(
     ] = False,
     lang: Annotated[str | None, typer.Option(help="Only texts in this language.")] = None,
     hide_lang: Annotated[
-        str | None, typer.Option(help="connected: hide all descriptions in this language.")
+        str | None,
+        typer.Option(help="connected: hide all descriptions in these languages (zh,es)."),
     ] = None,
     undescribed: Annotated[
         float, typer.Option(help="connected: strip this share of the gallery.")
     ] = 0.0,
     controls: Annotated[bool, typer.Option(help="Also without and with wrong graphs.")] = False,
+    parts: Annotated[bool, typer.Option(help="Also each part of the score alone.")] = False,
     method: Annotated[str | None, typer.Option(help="Aligners, joined by commas.")] = None,
     seeds: Annotated[int, typer.Option(help="How many seeds.")] = 1,
     out: Annotated[Path | None, typer.Option(help="Write the rows as JSON.")] = None,
@@ -275,9 +277,10 @@ def evaluate(
         labels=labels,
         complete_categories=complete_categories,
         lang=lang,
-        hide_lang=hide_lang,
+        hide_lang=tuple(filter(None, (hide_lang or "").split(","))),
         undescribed=undescribed,
         controls=controls,
+        parts=parts,
         seeds=seeds,
     )
     with render.bars() as progress:

@@ -42,7 +42,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("image_side", 256, "pictures are encoded at this many pixels on the longer side", 32),
     Setting("audio_rate", 16_000, "recordings are encoded at this many samples a second", 4000),
     Setting("text_model", "auto", "text model: auto, none, a hub name in the cache, or a path"),
-    Setting("aligners", "posteriors,pivot,contrastive", "spaces learned and joined, by name"),
+    Setting("aligners", "posteriors,pivot,words", "spaces learned and joined, by name"),
     Setting("refiner", "propagate", "how vectors are refined over edges, or none"),
     Setting("index", "exact", "nearest-vector index"),
 )

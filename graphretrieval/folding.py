@@ -11,6 +11,8 @@ _HAN = r"\u3400-\u9fff\uf900-\ufaff"
 # runs of Han characters, or words of any other script
 _TOKEN = re.compile(rf"[{_HAN}]+|[^\W_{_HAN}]+")
 _IS_HAN = re.compile(rf"[{_HAN}]")
+# "one", "this" or "that" with the measure word of what is counted, which says little about it
+_MEASURED = re.compile("[一这那][只个条张头匹辆把朵件架艘座本棵片群些种位]")
 #: Words that would match nearly every English sentence.
 STOP_WORDS = frozenset(
     (
@@ -49,6 +51,11 @@ def words(text: str) -> list[str]:
 def tokens(text: str) -> list[str]:
     """Words and Han runs of folded text, each once, in order."""
     return list(dict.fromkeys(words(text)))
+
+
+def telling(run: str) -> list[str]:
+    """The parts of a Han run that say what it is about: ``一只黑色的猫`` → ``黑色``, ``猫``."""
+    return [part for part in _MEASURED.sub("", run).split("的") if part] or [run]
 
 
 def is_han(token: str) -> bool:

@@ -191,13 +191,12 @@ def _sorted(scores: npt.NDArray[Any], gain: Floats) -> _Sorted:
     s = np.take_along_axis(scores, order, axis=1)
     gain = np.take_along_axis(gain, order, axis=1)
     start, end = _ties(s)
-    size = end - start + 1.0
+    size = (end - start + 1).astype(np.float64)
     before, within = _inside(gain > 0, start, end)
     _, gains = _inside(gain, start, end)
-    gains = np.divide(gains, size, dtype=np.float64)
     ideal = -np.sort(-gain, axis=1)
     place = np.arange(s.shape[1])
-    return _Sorted(place, start, size, before, within, gains, ideal, (gain > 0).sum(axis=1))
+    return _Sorted(place, start, size, before, within, gains / size, ideal, (gain > 0).sum(axis=1))
 
 
 def _ties(s: npt.NDArray[Any]) -> tuple[Ints, Ints]:

@@ -262,8 +262,14 @@ class Index(Protocol):
 class Ranker(Protocol):
     """Score parts of candidates → one score that is the sum of its parts."""
 
-    def fit(self, parts: Array, relevant: Array, queries: Ints, *, seed: int = 0) -> Self:
-        """Learn from candidates ``(n, p)``, their relevance ``(n,)`` and query numbers ``(n,)``."""
+    def fit(
+        self, parts: Array, relevant: Array, queries: Ints, known: Array, *, seed: int = 0
+    ) -> Self:
+        """Learn from candidates ``(n, p)``, their relevance ``(n,)`` and query numbers ``(n,)``.
+
+        ``known`` ``(n,)`` says for each candidate's query how surely the collection knows it:
+        1 for one of its own items or words that it holds, 0 for something never seen.
+        """
 
     #: Mean average precision on the queries learned from: of each part alone, and of the fusion
     #: on queries it was not fitted on. Empty for a ranker brought back from its state.
@@ -273,7 +279,7 @@ class Ranker(Protocol):
     def threshold(self) -> float:
         """The score under which the best hit is called no match."""
 
-    def weigh(self, parts: Array) -> Array:
+    def weigh(self, parts: Array, known: Array | float) -> Array:
         """Contributions ``(n, p)``, linear in the parts; a row's sum is the candidate's score."""
 
     def confidence(self, scores: Array) -> Array:

@@ -37,6 +37,7 @@ _ROWS: dict[str, dict[str, tuple[str, str | None]]] = {
         "cca": ("graphretrieval.aligners.cca:CcaAligner", None),
         "contrastive": ("graphretrieval.aligners.contrastive:ContrastiveAligner", None),
         "pivot": ("graphretrieval.aligners.pivot:PivotAligner", None),
+        "words": ("graphretrieval.aligners.pivot:WordPivot", None),
     },
     "refiner": {
         "none": ("graphretrieval.gnn.none:NoRefiner", None),

@@ -41,7 +41,11 @@ class PivotAligner:
     Args:
         columns: the first and one past the last text column that are the space; None takes all.
         penalty: λ as a multiple of the items' mean squared length; chosen on held pairs if None.
+
+    ``part`` names the text encoder's columns that are the space, where it has several parts.
     """
+
+    part = "meaning"
 
     def __init__(
         self, *, columns: tuple[int, int] | None = None, penalty: float | None = None
@@ -137,6 +141,15 @@ class PivotAligner:
         return material.features[TEXT][:, start:stop]
 
 
+class WordPivot(PivotAligner):
+    """The same into the space of the texts' words: exact names, in any language of the collection.
+
+    A sentence model knows what English means; which words a thing was called by, it forgets.
+    """
+
+    part = "words"
+
+
 def _targets(
     material: Material, rows: Mapping[str, Bools], texts: Array
 ) -> dict[str, tuple[Ints, Doubles]]:
@@ -165,9 +178,11 @@ def _targets(
 
 def _means(owner: Ints, vectors: npt.NDArray[Any]) -> tuple[Ints, Doubles]:
     """The distinct owners, ascending, and the mean of each one's vectors."""
-    rows, inverse, count = np.unique(owner, return_inverse=True, return_counts=True)
-    total = np.zeros((len(rows), vectors.shape[1]))
-    np.add.at(total, inverse, vectors)
+    order = np.argsort(owner, kind="stable")
+    rows, first, count = np.unique(owner[order], return_index=True, return_counts=True)
+    if not len(rows):
+        return rows, np.zeros((0, vectors.shape[1]))
+    total = np.add.reduceat(vectors[order], first, axis=0, dtype=np.float64)
     return rows, total / count[:, None]
 
 

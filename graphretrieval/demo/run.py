@@ -54,18 +54,18 @@ def run(name: str, out: Path, config: Config, *, seed: int = 0) -> None:
 
 def _checks(kb: Retriever, collection: Collection, screen: Any) -> dict[str, JSON]:
     """Descriptions of one language taken out and used as queries: do they find their picture?"""
-    found: dict[str, JSON] = {}
     screen.print("\n[bold]measured[/]: descriptions hidden, then asked (connected protocol)")
-    rows = []
-    for lang in ("zh", "es"):
-        with render.bars() as progress:
-            plan = protocols.Plan("connected", hide_lang=lang)
-            result = protocols.evaluate(kb, plan, data=collection.name, progress=progress)
-        found[lang] = result.to_json()
-        rows += [{"hidden": lang, **row} for row in result.rows if row["target"] == "image"]
-    columns = ("hidden", "target", "recall@1", "recall@10", "mrr", "n_query", "n_gallery")
+    with render.bars() as progress:
+        plan = protocols.Plan("connected", hide_lang=("es", "zh"), parts=True)
+        result = protocols.evaluate(kb, plan, data=collection.name, progress=progress)
+    rows = [
+        {"hidden": row["slice"], "part": row["method"], **row}
+        for row in result.rows
+        if row["target"] == "image"
+    ]
+    columns = ("hidden", "part", "recall@1", "recall@10", "map", "mrr", "n_query", "n_gallery")
     render.print_rows(rows, columns)
-    return found
+    return result.to_json()
 
 
 def _answers(kb: Retriever, collection: Collection, screen: Any) -> list[Shown]:

@@ -109,6 +109,12 @@ class TextEncoder:
             meaning[known] = self._model.encode([contents[int(i)].text for i in known])
         return np.concatenate([meaning, lsa], axis=1).astype(np.float32)
 
+    def foreign(self, contents: Sequence[TextContent]) -> npt.NDArray[np.bool_]:
+        """Which texts ``(n,)`` are in a language that the sentence model does not know."""
+        if self.map_ is None:
+            return np.zeros(len(contents), np.bool_)
+        return np.array([not speaks(c) for c in contents], np.bool_)
+
     @property
     def _model(self) -> SentenceModel:
         if self._sentences is None:

@@ -42,6 +42,7 @@ PROTOCOLS = ("inductive", "few-labels", "connected", "links")
 TEST_SHARE = 0.2
 # directions of a links protocol with fewer hidden links say nothing
 LEAST = 10
+FUSED = "default"
 
 
 @dataclass(frozen=True)
@@ -53,9 +54,10 @@ class Plan:
     labels: int = 10
     complete_categories: bool = False
     lang: str | None = None
-    hide_lang: str | None = None
+    hide_lang: tuple[str, ...] = ()
     undescribed: float = 0.0
     controls: bool = False
+    parts: bool = False
     seeds: int = 1
 
     def __post_init__(self) -> None:
@@ -151,7 +153,8 @@ def evaluate(
         for control, found in _runs(kb, graph, nodes, plan, seed, progress):
             for row, values in found:
                 rows.append({**row, "control": control, "seed": seed})
-                ap.setdefault(control, []).append(values)
+                if row["method"] == FUSED:
+                    ap.setdefault(control, []).append(values)
     if not rows:
         raise NothingToLearn("no direction has queries with right answers in this collection")
     protocol = {name: value for name, value in vars(plan).items() if value is not None}
@@ -178,8 +181,18 @@ def _runs(
     aligned = align(trial.material, encoders, kb.config, seed=seed, progress=progress)
     for control in CONTROLS if plan.controls else ("full",):
         material, config = controlled(trial.material, kb.config, control, seed)
-        model = weigh(aligned, material, encoders, kb.store, config, seed=seed, progress=progress)
-        yield control, [_measured(plan, d, s) for d, s in scored(kb, model, material, trial)]
+        model = weigh(
+            aligned,
+            material,
+            encoders,
+            kb.store,
+            config,
+            relevance=trial.relevance,
+            seed=seed,
+            progress=progress,
+        )
+        found = scored(kb, model, material, trial, parts=plan.parts)
+        yield control, [_measured(plan, d, method, s) for d, method, s in found]
 
 
 def prepare(
@@ -207,26 +220,41 @@ def prepare(
 
 
 def scored(
-    kb: Retriever, model: Model, material: Material, trial: Trial
-) -> Iterator[tuple[Direction, Array]]:
-    """Each direction with its score matrix ``(q, g)``."""
+    kb: Retriever, model: Model, material: Material, trial: Trial, *, parts: bool = False
+) -> Iterator[tuple[Direction, str, Array]]:
+    """Each direction with its score matrix ``(q, g)``; with ``parts``, each column's own too."""
     raw = embed(model, material)
     scorer = scorer_of(model, material, kb.store, material.messages, raw, trial.hidden)
     for d in trial.directions:
         try:
-            ranker = gate(model, d.source, d.target, trial.relevance)
+            kind = _kind(material, d)
+            ranker = gate(model, kind, d.target, trial.relevance)
         except NotFitted:
             continue
-        scores = np.empty((len(d.queries), len(d.gallery)), np.float32)
+        names = [FUSED, *model.columns] if parts else [FUSED]
+        scores = np.empty((len(names), len(d.queries), len(d.gallery)), np.float32)
         for start in range(0, len(d.queries), 64):
             block = d.queries[start : start + 64]
             queries = node_queries(scorer.vectors, block, d.source, material.texts)
-            parts = scorer.parts(queries, d.gallery)  # (q, g, p)
-            flat = ranker.weigh(parts.reshape(-1, parts.shape[2])).sum(axis=1)
-            scores[start : start + 64] = flat.reshape(parts.shape[:2])
+            anchors = scorer.anchors(queries)
+            columns = scorer.parts(queries, d.gallery, anchors)  # (q, g, p)
+            known = np.repeat(scorer.known(anchors), len(d.gallery))
+            flat = ranker.weigh(columns.reshape(-1, columns.shape[2]), known).sum(axis=1)
+            scores[0, start : start + 64] = flat.reshape(columns.shape[:2])
+            if parts:
+                scores[1:, start : start + 64] = np.moveaxis(columns, 2, 0)
         if d.ignored is not None:
-            scores[d.ignored] = -np.inf
-        yield d, scores
+            scores[:, d.ignored] = -np.inf
+        for name, matrix in zip(names, scores, strict=True):
+            yield d, name, matrix
+
+
+def _kind(material: Material, d: Direction) -> str:
+    """The gate of most of the queries."""
+    if d.source != "text":
+        return d.source
+    names, count = np.unique(material.kinds[d.queries], return_counts=True)
+    return str(names[np.argmax(count)])
 
 
 def _restricted(kb: Retriever, plan: Plan) -> tuple[Graph, dict[int, Node]]:
@@ -313,50 +341,62 @@ def _connected(
             "no picture or sound has a description that could be taken out as a query",
             remedy="choose another language, or the inductive protocol",
         )
-    hidden = np.unique(np.concatenate([texts for _, texts in described]))
-    bare = _stripped(places, [row for row, _ in described], plan.undescribed, seed)
+    hidden = np.unique(np.concatenate([texts for _, _, texts in described]))
+    bare = _stripped(places, plan.undescribed, seed)
     seen = corpus.without_nodes(graph, hidden)
     edges = seen.edges_of(DESCRIBES)
-    drop = edges[np.isin(seen.dst[edges], bare)]
     keep = np.ones(len(seen.src), np.bool_)
-    keep[drop] = False
+    keep[edges[np.isin(seen.dst[edges], bare)]] = False
     directions = []
     for target, gallery in places.rows.items():
-        mine = [(row, texts[0]) for row, texts in described if np.isin(row, gallery)]
-        slices = {"all": mine}
-        if len(bare):
-            slices["described"] = [(r, t) for r, t in mine if r not in set(bare.tolist())]
-            slices["undescribed"] = [(r, t) for r, t in mine if r in set(bare.tolist())]
-        for name, members in slices.items():
+        mine = [(row, lang, texts[0]) for row, lang, texts in described if row in set(gallery)]
+        for name, members in _slices(mine, bare).items():
             if members:
-                answers, queries = (np.array(x, np.int64) for x in zip(*members, strict=True))
+                answers = np.array([row for row, _, _ in members], np.int64)
+                queries = np.array([text for _, _, text in members], np.int64)
                 right = gallery[None, :] == answers[:, None]
                 directions.append(Direction("text", target, queries, gallery, right, slice=name))
     return seen.with_edges(keep), hidden, directions, "instance"
 
 
+_Question = tuple[int, str, int]  # the thing described, the query's language, the query
+
+
+def _slices(asked: Sequence[_Question], bare: Ints) -> dict[str, list[_Question]]:
+    """All questions; then by language where there are several, and by what was stripped."""
+    languages = sorted({lang for _, lang, _ in asked})
+    out = {"all": list(asked)} if len(languages) == 1 else {}
+    out |= {name: [q for q in asked if q[1] == name] for name in languages if len(languages) > 1}
+    if len(bare):
+        stripped = set(bare.tolist())
+        out["described"] = [q for q in asked if q[0] not in stripped]
+        out["undescribed"] = [q for q in asked if q[0] in stripped]
+    return out
+
+
 def _described(
     graph: Graph, places: Places, nodes: Mapping[int, Node], plan: Plan, seed: int
-) -> list[tuple[int, Ints]]:
-    """Test pictures and sounds, each with the texts to be taken out, the query first.
+) -> list[tuple[int, str, Ints]]:
+    """Test pictures and sounds, a language, and the texts to be taken out, the query first.
 
     Pictures whose descriptions are the same to the letter go together, so that no twin of a
     hidden text stays behind.
     """
     edges = graph.edges_of(DESCRIBES)
-    wanted = plan.hide_lang or plan.lang
-    texts: dict[int, list[int]] = {}
+    wanted = plan.hide_lang or ((plan.lang,) if plan.lang else ())
+    texts: dict[tuple[int, str], list[int]] = {}
     for src, dst in zip(graph.src[edges].tolist(), graph.dst[edges].tolist(), strict=True):
         node = nodes[src]
         lang = (node.lang or "").replace("@", "_").split("_")[0]
-        if node.modality == "text" and places.at[dst] >= 0 and wanted in (None, lang):
-            texts.setdefault(dst, []).append(src)
-    test = set(_test_media(graph, places, nodes, sorted(texts), seed))
-    order = lambda row: (graph.ids[row],)  # noqa: E731 - a key, not a function worth a name
+        if node.modality == "text" and places.at[dst] >= 0 and (not wanted or lang in wanted):
+            texts.setdefault((dst, lang if wanted else "any"), []).append(src)
+    described = sorted({row for row, _ in texts})
+    test = set(_test_media(graph, places, nodes, described, seed))
     out = []
-    for row in sorted(texts.keys() & test):
-        mine = sorted(texts[row], key=order)
-        out.append((row, np.array(mine if plan.hide_lang else mine[:1], np.int64)))
+    for row, lang in sorted(texts):
+        if row in test:
+            mine = sorted(texts[row, lang], key=lambda text: graph.ids[text])
+            out.append((row, lang, np.array(mine if plan.hide_lang else mine[:1], np.int64)))
     return out
 
 
@@ -391,7 +431,7 @@ def _twins(graph: Graph, nodes: Mapping[int, Node]) -> Ints:
     return np.array([root(int(f)) for f in family], np.int64)
 
 
-def _stripped(places: Places, rows: Sequence[int], share: float, seed: int) -> Ints:
+def _stripped(places: Places, share: float, seed: int) -> Ints:
     """Gallery items that lose all their descriptions."""
     gallery = np.concatenate([r for m, r in places.rows.items() if m != "text"])
     return gallery[np.random.default_rng(seed).random(len(gallery)) < share]
@@ -420,11 +460,13 @@ def _links(graph: Graph, places: Places, nodes: Mapping[int, Node], plan: Plan, 
     return seen, np.empty(0, np.int64), directions, "instance"
 
 
-def _measured(plan: Plan, d: Direction, scores: Array) -> tuple[dict[str, JSON], Array]:
+def _measured(
+    plan: Plan, d: Direction, method: str, scores: Array
+) -> tuple[dict[str, JSON], Array]:
     values = metrics.evaluate(scores, d.right)
     kept = d.right.any(axis=1)
     row: dict[str, JSON] = {
-        "method": "default",
+        "method": method,
         "relevance": plan.relevance
         or ("category" if plan.protocol in PROTOCOLS[:2] else "instance"),
         "source": d.source,
@@ -472,7 +514,7 @@ def _peak_mb() -> float:
 
 def print_result(result: Result) -> None:
     """The rows as a table, then each control's mean and what the graph is worth."""
-    columns = ["control", "source", "target", "slice", "map", "recall@1", "recall@10"]
+    columns = ["control", "method", "source", "target", "slice", "map", "recall@1", "recall@10"]
     columns += ["precision@10", "ndcg@10", "mrr", "chance_map", "n_query", "n_gallery"]
     render.print_rows(result.rows, columns)
     summary = [

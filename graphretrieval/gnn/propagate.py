@@ -42,9 +42,9 @@ class PropagateRefiner:
         self,
         *,
         max_depth: int = 3,
-        links: int = 1000,
-        gallery: int = 2000,
-        steps: int = 80,
+        links: int = 600,
+        gallery: int = 1000,
+        steps: int = 60,
         half: bool = False,
     ) -> None:
         self.max_depth = max_depth

@@ -1,8 +1,11 @@
 """Score parts → one score: a non-negative weight for each, fitted on held-out queries.
 
 Listwise softmax cross-entropy (ListNet, Cao et al. 2007): with x the parts of a candidate over
-their scales, P(candidate | query) = softmax(w · x), w ≥ 0. Where the fused order is not at least
-as good as the best part alone on queries it was not fitted on, that part is used alone.
+their scales, P(candidate | query) = softmax(w · x), w ≥ 0. The weights go from u to v with how
+surely the collection knows the query, ``w = (1 − k) u + k v``: words that it holds are best
+followed by words and paths, words that it never saw by their meaning. Where the fused order is
+not at least as good as the best part alone on queries it was not fitted on, that part is used
+alone.
 """
 
 from __future__ import annotations
@@ -15,9 +18,11 @@ from scipy.optimize import minimize
 
 from graphretrieval.types import JSON, Array, Bools, Ints, State
 
-FOLDS = 5
+FOLDS = 3
 # pulls weights together where few queries say anything
 RIDGE = 1e-3
+# pulls u and v together, so that the one without queries follows the other
+TIE = 1e-3
 # hits less sure than this are called no match
 UNSURE = 0.15
 # best candidates of a query that the calibration learns from
@@ -37,78 +42,88 @@ class FusionRanker:
         self.ridge = ridge
         self.judged: dict[str, JSON] = {}
 
-    def fit(self, parts: Array, relevant: Array, queries: Ints, *, seed: int = 0) -> Self:
+    def fit(
+        self, parts: Array, relevant: Array, queries: Ints, known: Array, *, seed: int = 0
+    ) -> Self:
         """Learn weights and calibration.
 
         Args:
             parts: ``(n, p)`` candidates of all queries.
             relevant: ``(n,)`` 0 or 1; queries without a relevant candidate are left out.
             queries: ``(n,)`` query numbers.
+            known: ``(n,)`` from 0 to 1, how surely each candidate's query is known.
             seed: of the folds.
         """
         order = np.argsort(queries, kind="stable")
         x = np.asarray(parts, np.float64)[order]
+        k = np.asarray(known, np.float64)[order]
         right = np.asarray(relevant)[order] > 0
         owner = np.unique(np.asarray(queries)[order], return_inverse=True)[1]
         asked = np.bincount(owner, weights=right)[owner] > 0
-        x, right = x[asked], right[asked]
+        x, k, right = x[asked], k[asked], right[asked]
         owner = np.unique(owner[asked], return_inverse=True)[1]
-        self.scale_ = (
-            np.maximum(np.quantile(np.abs(x), 0.98, axis=0), 1e-6)
-            if len(x)
-            else (np.ones(parts.shape[1]))
-        )
+        self.scale_ = _scale(x, owner)
         x = x / self.scale_
-        self.weights_ = self._chosen(x, right, owner, seed)
-        self._calibrate(x @ self.weights_, right, owner)
+        self.weights_ = self._chosen(x, k, right, owner, seed)
+        self._calibrate(np.sum(x * self._between(k), axis=1), right, owner)
         return self
 
-    def _chosen(self, x: Floats, right: Bools, owner: Ints, seed: int) -> Floats:
-        """Fitted weights, or the best part alone where fitting does not pay."""
+    def _between(self, known: Floats | float) -> Floats:
+        """w ``(n, p)`` or ``(1, p)`` for each k."""
+        k = np.clip(np.reshape(known, (-1, 1)), 0, 1)
+        return np.asarray((1 - k) * self.weights_[0] + k * self.weights_[1])
+
+    def _chosen(self, x: Floats, k: Floats, right: Bools, owner: Ints, seed: int) -> Floats:
+        """Fitted weights ``(2, p)``, or the best part alone where fitting does not pay."""
         p = x.shape[1]
         if not len(x):
-            return np.full(p, 1 / p)
+            return np.full((2, p), 1 / p)
+        both = np.hstack([x * (1 - k[:, None]), x * k[:, None]])
         single = np.array([_mean_ap(x[:, i], right, owner) for i in range(p)])
         self.judged = {"parts": single.tolist()}
-        alone = np.zeros(p)
-        alone[int(np.argmax(single))] = 1.0
         fold = np.random.default_rng(seed).integers(0, FOLDS, owner.max() + 1)[owner]
         held = np.zeros(len(x))
         for i in range(FOLDS):
             mine = fold == i
             if mine.any() and not mine.all():
-                held[mine] = x[mine] @ self._listnet(x[~mine], right[~mine], owner[~mine], p)
+                held[mine] = both[mine] @ self._listnet(both[~mine], right[~mine], owner[~mine])
         fused = _mean_ap(held, right, owner)
         self.judged["fused"] = fused
         if fused >= single.max():
-            return self._listnet(x, right, owner, p)
+            return np.reshape(self._listnet(both, right, owner), (2, p))
         # a temperature of its own keeps the scores comparable with fused ones
         best = int(np.argmax(single))
-        sharpness = max(float(self._listnet(x[:, [best]], right, owner, 1)[0]), 1.0)
-        return np.asarray(alone * sharpness)
+        alone = np.zeros((2, p))
+        alone[:, best] = self._listnet(both[:, [best, p + best]], right, owner)
+        return np.asarray(np.maximum(alone, np.eye(p)[best]))
 
-    def _listnet(self, x: Floats, right: Bools, owner: Ints, p: int) -> Floats:
+    def _listnet(self, x: Floats, right: Bools, owner: Ints) -> Floats:
+        """u and v, one behind the other ``(2p,)``."""
         owner = np.unique(owner, return_inverse=True)[1]
         starts = np.flatnonzero(np.diff(owner, prepend=-1))
         target = right / np.bincount(owner, weights=right)[owner]
-        q = len(starts)
+        q, p = len(starts), x.shape[1] // 2
 
         def loss(w: Floats) -> tuple[float, Floats]:
             s = x @ w
             s = s - np.maximum.reduceat(s, starts)[owner]
             e = np.exp(s)
             z = np.add.reduceat(e, starts)[owner]
-            value = -np.sum(target * (s - np.log(z))) / q + self.ridge * w @ w
-            slope = x.T @ (e / z - target) / q + 2 * self.ridge * w
-            return float(value), slope
+            apart = w[p:] - w[:p]
+            value = float(-np.sum(target * (s - np.log(z))) / q)
+            value += float(self.ridge * w[:p] @ w[:p] + TIE * apart @ apart)
+            slope = x.T @ (e / z - target) / q
+            slope[:p] += 2 * self.ridge * w[:p] - 2 * TIE * apart
+            slope[p:] += 2 * TIE * apart
+            return value, slope
 
         found = minimize(
             loss,
-            np.ones(p),
+            np.ones(2 * p),
             jac=True,
             method="L-BFGS-B",
-            bounds=[(0, None)] * p,
-            options={"maxiter": 200},
+            bounds=[(0, None)] * (2 * p),
+            options={"maxiter": 100},
         )
         return np.asarray(found.x)
 
@@ -134,9 +149,10 @@ class FusionRanker:
         )
         self.slope_, self.offset_ = float(found.x[0]), float(found.x[1])
 
-    def weigh(self, parts: Array) -> Array:
-        """Contributions ``(n, p)``."""
-        return np.asarray(parts * (self.weights_ / self.scale_), np.float32)
+    def weigh(self, parts: Array, known: Array | float) -> Array:
+        """Contributions ``(n, p)``; ``known`` is one number, or one for each row."""
+        k = np.asarray(known, np.float64)
+        return np.asarray(parts * (self._between(k) / self.scale_), np.float32)
 
     def confidence(self, scores: Array) -> Array:
         """Calibrated probability that a hit of this score is right ``(n,)``."""
@@ -164,6 +180,15 @@ class FusionRanker:
         ranker.scale_ = np.asarray(state.arrays["scale"])
         ranker.slope_, ranker.offset_ = state.settings["slope"], state.settings["offset"]
         return ranker
+
+
+def _scale(x: Floats, owner: Ints) -> Floats:
+    """The mean of each part's greatest value for a query: most parts are 0 nearly everywhere."""
+    if not len(x):
+        return np.ones(x.shape[1])
+    best = np.maximum.reduceat(np.abs(x), np.flatnonzero(np.diff(owner, prepend=-1)), axis=0)
+    said = np.maximum((best > 0).sum(axis=0), 1)
+    return np.where(best.any(axis=0), best.sum(axis=0) / said, 1.0)
 
 
 def _mean_ap(score: Floats, right: Bools, owner: Ints) -> float:

@@ -8,36 +8,50 @@ end the aligners are fitted once more on everything, with the choices kept.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from graphretrieval import registry, splits
 from graphretrieval.config import Config
 from graphretrieval.errors import NothingToLearn
+from graphretrieval.folding import STOP_WORDS, is_han, telling, words
 from graphretrieval.protocols import Aligner, Encoder, GraphStore, Progress, Ranker, silent
 from graphretrieval.rankers.walks import Walker
 from graphretrieval.retriever import corpus
 from graphretrieval.retriever.corpus import Places
 from graphretrieval.retriever.model import (
     ALIKE,
+    TEXT_KINDS,
     Model,
     Vectors,
     embed_nodes,
+    scaled,
     vectors_of,
 )
-from graphretrieval.retriever.score import Queries, Scorer
-from graphretrieval.types import DESCRIBES, JSON, Array, Bools, Graph, Ints
+from graphretrieval.retriever.score import Anchors, Queries, Scorer
+from graphretrieval.types import DESCRIBES, JSON, Array, Bools, Graph, Ints, TextContent
 
 VALIDATION_SHARE = 0.15
 # small collections keep more aside, so that there are some queries to judge by
 LEAST_FAMILIES, LARGEST_SHARE = 30, 0.3
 # hidden queries per direction: enough that a weight is known to a few per cent
 MAX_QUERIES = 200
+MAX_KNOWN = 60
+# with fewer a better weight cannot be told from luck
+FEWEST_QUERIES = 5
 # candidates per query and column that a gate learns from
 MAX_CANDIDATES = 60
+# items they are chosen from: a weight does not change for more
+MAX_GALLERY = 4000
+# right answers that a query keeps among them: descriptions in dozens of languages say the same
+MAX_RIGHT = 8
+RELEVANCES = ("instance", "category")
+WEIGHING = "weighing the parts"
 
 
 @dataclass(frozen=True)
@@ -46,7 +60,8 @@ class Material:
 
     ``graph`` is the truth that is learned from. ``messages`` has the edges that vectors are
     refined and paths walked over: the same, unless a control replaces them. ``texts[row]`` are
-    the words of a text node, to be searched by; ``visible`` marks nodes that are in the
+    the words of a text node, to be searched by; ``kinds[row]`` is
+    the kind of a text; ``visible`` marks nodes that are in the
     collection as far as learning may know (test items of a protocol are not). ``paths`` is off
     in the control without them.
     """
@@ -57,6 +72,7 @@ class Material:
     features: Mapping[str, Array]
     category_features: Array | None
     texts: Mapping[int, str]
+    kinds: npt.NDArray[np.str_]
     visible: Bools
     paths: bool = True
 
@@ -108,12 +124,9 @@ def align(
     """
     validation = _validation(material, seed)
     graph, places, features = _learnable(material)
-    options: dict[str, dict[str, Any]] = {}
-    parts: Mapping[str, tuple[int, int]] = getattr(encoders.get("text"), "parts", {})
-    if "meaning" in parts:  # an encoder of somebody else's may have no parts
-        options["pivot"] = {"columns": parts["meaning"]}
     names = [name.strip() for name in str(config["aligners"]).split(",") if name.strip()]
-    skipped: dict[str, str] = {}
+    options, skipped = _text_parts(names, encoders.get("text"))
+    names = [name for name in names if name not in skipped]
     fitted: list[dict[str, Aligner]] = []
     for marks in (validation, None):
         supervision, categories = corpus.supervision(graph, places, marks)
@@ -144,6 +157,30 @@ def align(
     )
 
 
+def _text_parts(
+    names: Sequence[str], encoder: Any
+) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """Which text columns the aligners that live in the texts' space take, and which need not.
+
+    An encoder without a sentence model has one part for both, somebody else's perhaps none.
+    """
+    parts: Mapping[str, tuple[int, int]] = getattr(encoder, "parts", {})
+    options: dict[str, dict[str, Any]] = {}
+    skipped: dict[str, str] = {}
+    taken: dict[tuple[int, int] | None, str] = {}
+    for name in names:
+        part = getattr(registry.resolve("aligner", name), "part", None)
+        if part is None:
+            continue
+        columns = parts.get(part)
+        if columns in taken:
+            skipped[name] = f"its space is that of {taken[columns]}"
+            continue
+        taken[columns] = name
+        options[name] = {"columns": columns}
+    return options, skipped
+
+
 def weigh(
     aligned: Aligned,
     material: Material,
@@ -151,13 +188,22 @@ def weigh(
     store: GraphStore,
     config: Config,
     *,
+    relevance: str = "instance",
     seed: int = 0,
     progress: Progress = silent,
 ) -> Model:
     """Choose refiners and gates on the validation part, then join them with the final aligners."""
     model = Model(dict(encoders), dict(aligned.draft), categories=aligned.categories)
     _fit_refiners(model, material, config, aligned.validation, seed, progress)
-    report = fit_gates(model, material, store, aligned.validation, seed=seed, progress=progress)
+    report = fit_gates(
+        model,
+        material,
+        store,
+        aligned.validation,
+        relevance=relevance,
+        seed=seed,
+        progress=progress,
+    )
     model.aligners = dict(aligned.final)
     model.meta.update(
         seed=seed,
@@ -229,16 +275,20 @@ def fit_gates(
     store: GraphStore,
     validation: Bools,
     *,
+    relevance: str = "instance",
     seed: int = 0,
     progress: Progress = silent,
 ) -> dict[str, JSON]:
-    """Fit one ranker for each direction and relevance on hidden validation queries.
+    """Fit one ranker for each kind of query and target on hidden validation queries.
 
-    By instance: the query's own edges are hidden, the rest of the collection is as it is. By
-    category: all validation items stand without edges, as new arrivals do, and are the gallery.
+    By instance: the query's own edges are hidden, the rest of the collection is as it is; some are
+    asked once more as items of the collection, whose own links are to come first, and texts by a
+    few of their words. By category: all validation items stand without edges, as new arrivals do,
+    and are the gallery. Directions with too few answers of the relevance asked for are fitted by
+    the other.
 
     Returns:
-        For each gate what it was judged by: mean reciprocal rank of the fused order and of each
+        For each gate what it was judged by: mean average precision of the fused order and of each
         column alone, on the queries it was fitted with.
     """
     raw = embed(model, material)
@@ -246,42 +296,99 @@ def fit_gates(
     p = len(model.columns)
     empty = np.empty(0, np.int64)
     alike: Ranker = registry.resolve("ranker", "fusion")()
-    model.gates = {ALIKE: alike.fit(np.empty((0, p), np.float32), np.empty(0, np.float32), empty)}
-    modalities = [m for m in material.places.rows if m in material.features]
-    for i, source in enumerate(modalities):
-        progress(i, 2 * len(modalities), "weighing the parts")
-        rows = _sample(material, source, validation, seed)
+    nothing = np.empty(0, np.float32)
+    model.gates = {ALIKE: alike.fit(np.empty((0, p), np.float32), nothing, empty, nothing)}
+    targets = [m for m in material.places.rows if m in material.features]
+    kinds = [k for k in TEXT_KINDS if (material.kinds == k).any()]
+    kinds += [m for m in targets if m != "text"]
+    work = _Weighing(model, material, store, raw, validation, report, seed)
+    for i, kind in enumerate(kinds):
+        progress(i, len(kinds), WEIGHING)
+        rows = _sample(material, kind, validation, seed)
         if len(rows):
-            lonely = corpus.without_nodes(material.messages, rows)
-            scorer = scorer_of(model, material, store, lonely, raw, hidden=rows)
-            for target in modalities:
-                gallery = material.places.rows[target]
-                gallery = gallery[material.visible[gallery]]
-                key = f"{source}>{target}>instance"
-                _fit_gate(model, scorer, material, key, rows, gallery, report, seed)
-    arrivals = np.flatnonzero(validation)
-    bare = corpus.without_nodes(material.messages, arrivals)
-    scorer = scorer_of(model, material, store, bare, raw, hidden=arrivals)
-    for i, source in enumerate(modalities):
-        progress(len(modalities) + i, 2 * len(modalities), "weighing the parts")
-        rows = _sample(material, source, validation, seed)
-        for target in modalities:
-            gallery = material.places.rows[target]
-            gallery = gallery[validation[gallery]]
-            key = f"{source}>{target}>category"
-            _fit_gate(model, scorer, material, key, rows, gallery, report, seed)
+            left = list(targets)
+            for asked_for in (relevance, *(r for r in RELEVANCES if r != relevance)):
+                left = work.fit(asked_for, kind, rows, left)
+    progress(len(kinds), len(kinds), WEIGHING)
     return report
 
 
-def _sample(material: Material, modality: str, validation: Bools, seed: int) -> Ints:
+@dataclass
+class _Weighing:
+    """What all gates of a model are fitted from."""
+
+    model: Model
+    material: Material
+    store: GraphStore
+    raw: Mapping[str, Array]
+    validation: Bools
+    report: dict[str, JSON]
+    seed: int
+
+    def fit(self, relevance: str, kind: str, rows: Ints, targets: Sequence[str]) -> list[str]:
+        """Fit the gates of one kind of query; the targets for which there was too little."""
+        if not targets:
+            return []
+        if relevance == "instance":
+            lonely = corpus.without_nodes(self.material.messages, rows)
+            alone = self._scorer(lonely, rows)
+            asked = [_Batch.of_items(alone, self.material, rows), self._known(rows)]
+        else:
+            asked = [_Batch.of_items(self._arrivals, self.material, rows)]
+        left = []
+        for target in targets:
+            among = self.validation if relevance == "category" else self.material.visible
+            gallery = _gallery(self.material, target, among)
+            found = [b.among(gallery, self.material, relevance, self.seed) for b in asked]
+            key = f"{kind}>{target}>{relevance}"
+            if not _fit_gate(self.model, key, found, self.report, self.seed):
+                left.append(target)
+        return left
+
+    @cached_property
+    def _whole(self) -> Scorer:
+        return self._scorer(self.material.messages, np.empty(0, np.int64))
+
+    @cached_property
+    def _arrivals(self) -> Scorer:
+        """Validation items as new arrivals, without any edge."""
+        rows = np.flatnonzero(self.validation)
+        return self._scorer(corpus.without_nodes(self.material.messages, rows), rows)
+
+    def _scorer(self, graph: Graph, hidden: Ints) -> Scorer:
+        return scorer_of(self.model, self.material, self.store, graph, self.raw, hidden)
+
+    def _known(self, rows: Ints) -> _Batch:
+        """The collection's own: items with their links; for texts a few words typed from them."""
+        rows = rows[:MAX_KNOWN]
+        encoder = self.model.encoders.get("text")
+        if encoder is None or int(rows[0]) not in self.material.texts:
+            return _Batch.of_items(self._whole, self.material, rows)
+        typed = [excerpt(self.material.texts[int(r)], seed=int(r)) for r in rows]
+        features = encoder.encode([TextContent(text) for text in typed])
+        raw = {b: scaled(b, x) for b, x in self.model.align("text", features).items()}
+        queries = Queries("text", raw, typed)
+        return _Batch(self._whole, queries, self._whole.anchors(queries), rows)
+
+
+def _gallery(material: Material, modality: str, among: Bools) -> Ints:
     rows = material.places.rows[modality]
+    return np.asarray(rows[among[rows]])
+
+
+def _sample(material: Material, kind: str, validation: Bools, seed: int) -> Ints:
+    """Validation items to ask with, in random order."""
+    modality = "text" if kind in TEXT_KINDS else kind
+    rows = material.places.rows[modality]
+    if modality == "text":
+        rows = rows[material.kinds[rows] == kind]
     rows = np.random.default_rng(seed).permutation(rows[validation[rows]])
     if modality != "text":
-        return np.sort(rows[:MAX_QUERIES])
+        return rows[:MAX_QUERIES]
     # one text of each thing described, so that the others still describe it
     thing = corpus.parallel(material.graph, rows)
     _, first = np.unique(np.where(thing < 0, -1 - rows, thing), return_index=True)
-    return np.sort(rows[np.sort(first)[:MAX_QUERIES]])
+    return rows[np.sort(first)[:MAX_QUERIES]]
 
 
 def scorer_of(
@@ -301,44 +408,105 @@ def scorer_of(
 
 def node_queries(vectors: Vectors, rows: Ints, modality: str, texts: Mapping[int, str]) -> Queries:
     """Stored items as queries that bring nothing but their content."""
-    words = [texts.get(int(r), "") for r in rows] if modality == "text" else None
-    return Queries(modality, {b: x[rows] for b, x in vectors.raw.items()}, words, rows)
+    said = [texts.get(int(r), "") for r in rows] if modality == "text" else None
+    return Queries(modality, {b: x[rows] for b, x in vectors.raw.items()}, said, rows)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Scored candidates of held-out queries: what a gate is fitted on."""
+
+    parts: Array = field(repr=False)  # (n, p)
+    right: Array = field(repr=False)  # (n,)
+    owner: Ints = field(repr=False)  # (n,)
+    known: Array = field(repr=False)  # (n,)
+    queries: int
+    gallery: int
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Queries made of items, with their anchors; ``rows`` are the items that stand behind them."""
+
+    scorer: Scorer
+    queries: Queries
+    anchors: Anchors
+    rows: Ints
+
+    @classmethod
+    def of_items(cls, scorer: Scorer, material: Material, rows: Ints) -> _Batch:
+        """Items of one modality that ask by their content."""
+        modality = corpus.modality_of(material.graph, rows[:1])[0]
+        queries = node_queries(scorer.vectors, rows, modality, material.texts)
+        return cls(scorer, queries, scorer.anchors(queries), rows)
+
+    def among(self, gallery: Ints, material: Material, relevance: str, seed: int) -> _Asked | None:
+        """Candidates for those queries that have right answers; None if too few have."""
+        right = corpus.relevance(material.graph, self.rows, gallery, relevance)
+        if len(gallery) > MAX_GALLERY:
+            drawn = np.random.default_rng(seed).random(len(gallery)) < MAX_GALLERY / len(gallery)
+            few = np.cumsum(right, axis=1) <= MAX_RIGHT
+            drawn = (drawn & ~right.any(axis=0)) | (right & few).any(axis=0)
+            gallery, right = gallery[drawn], right[:, drawn]
+        asked = np.flatnonzero(right.any(axis=1))
+        if len(asked) < FEWEST_QUERIES:
+            return None
+        parts = self.scorer.parts(self.queries, gallery, self.anchors)[asked]  # (q, g, p)
+        right = right[asked]
+        keep = _candidates(parts, right) & (gallery[None, :] != self.rows[asked][:, None])
+        owner = np.nonzero(keep)[0].astype(np.int64)
+        known = self.scorer.known(self.anchors)[asked][owner]
+        truth = right[keep].astype(np.float32)
+        return _Asked(parts[keep], truth, owner, known, len(asked), len(gallery))
+
+
+def excerpt(text: str, *, seed: int) -> str:
+    """A few words in a row, as somebody would type them who looks for what the text describes."""
+    rng = np.random.default_rng(seed)
+    said = [w for w in words(text) if w not in STOP_WORDS] or [text]
+    start = int(rng.integers(len(said)))
+    if is_han(said[start]):
+        run = max(telling(said[start]), key=len)
+        first = int(rng.integers(max(1, len(run) - 2)))
+        return run[first : first + 3]
+    return " ".join(said[start : start + int(rng.integers(1, 4))])
 
 
 def _fit_gate(
     model: Model,
-    scorer: Scorer,
-    material: Material,
     key: str,
-    rows: Ints,
-    gallery: Ints,
+    asked: Sequence[_Asked | None],
     report: dict[str, JSON],
     seed: int,
-) -> None:
-    source, _, relevance = key.split(">")
-    if not len(rows) or not len(gallery):
-        return
-    right = corpus.relevance(material.graph, rows, gallery, relevance)
-    asked = right.any(axis=1)
-    if asked.sum() < 5:  # too few to tell a better weight from luck
-        return
-    rows, right = rows[asked], right[asked]
-    queries = node_queries(scorer.vectors, rows, source, material.texts)
-    parts = scorer.parts(queries, gallery)  # (q, g, p)
-    keep = _candidates(parts, right) & (gallery[None, :] != rows[:, None])
-    owner, _ = np.nonzero(keep)
+) -> bool:
+    """Fit and keep one gate; whether there was enough to fit it on."""
+    found = [a for a in asked if a is not None]
+    if asked[0] is None:
+        return False
     ranker: Ranker = registry.resolve("ranker", "fusion")()
-    ranker.fit(parts[keep], right[keep].astype(np.float32), owner.astype(np.int64), seed=seed)
+    first = np.cumsum([0, *(a.queries for a in found)])
+    ranker.fit(
+        np.concatenate([a.parts for a in found]),
+        np.concatenate([a.right for a in found]),
+        np.concatenate([a.owner + n for a, n in zip(found, first, strict=False)]),
+        np.concatenate([a.known for a in found]),
+        seed=seed,
+    )
     model.gates[key] = ranker
-    weights = ranker.weigh(np.eye(parts.shape[2], dtype=np.float32)).diagonal()
-    alone = ranker.judged["parts"]
+    one = np.eye(len(model.columns), dtype=np.float32)
     report[key] = {
-        "queries": len(rows),
-        "gallery": len(gallery),
-        "map": dict(zip(model.columns, (round(x, 4) for x in alone), strict=True)),
+        "queries": int(first[-1]),
+        "gallery": asked[0].gallery,
+        "map": _named(model, ranker.judged["parts"]),
         "map_fused": round(ranker.judged["fused"], 4),
-        "weights": dict(zip(model.columns, (round(float(w), 4) for w in weights), strict=True)),
+        "weights": _named(model, ranker.weigh(one, 0.0).diagonal()),
+        "weights_known": _named(model, ranker.weigh(one, 1.0).diagonal()),
     }
+    return True
+
+
+def _named(model: Model, values: Any) -> dict[str, JSON]:
+    return {name: round(float(v), 4) for name, v in zip(model.columns, values, strict=True)}
 
 
 def _candidates(parts: Array, right: Bools) -> Bools:

@@ -14,14 +14,19 @@ import numpy as np
 
 from graphretrieval.arrays import normalise
 from graphretrieval.errors import NotFitted
+from graphretrieval.folding import is_han, words
 from graphretrieval.protocols import Aligner, Encoder, Ranker, Refiner
 from graphretrieval.retriever.corpus import Places
-from graphretrieval.types import JSON, Array, Graph
+from graphretrieval.types import JSON, Array, Graph, TextContent
 
 #: Blocks compared as they are; the others by cosine.
 PROBABILITIES = "posteriors"
 #: The gate of directions that nothing was learned about.
 ALIKE = "alike"
+#: Texts with gates of their own: in Chinese characters, where two of them are a word and n-grams
+#: say little; and in languages that the sentence model does not know.
+HAN, FOREIGN = "han", "foreign"
+TEXT_KINDS = ("text", FOREIGN, HAN)
 #: Which part of the score each column adds to, beside the blocks' own.
 PATH, LEXICAL = "path", "lexical"
 
@@ -132,14 +137,28 @@ def vectors_of(model: Model, graph: Graph, places: Places, raw: Mapping[str, Arr
     )
 
 
-def gate(model: Model, source: str, target: str, relevance: str) -> Ranker:
-    """The ranker for one direction.
+def kinds_of_text(encoder: Any, contents: Sequence[TextContent]) -> list[str]:
+    """Which gate each text asks through: ``text``, ``foreign`` or ``han``."""
+    judge = getattr(encoder, "foreign", None)
+    foreign = judge(contents) if judge else np.zeros(len(contents), np.bool_)
+    return [
+        HAN if any(map(is_han, words(c.text))) else FOREIGN if f else "text"
+        for c, f in zip(contents, foreign, strict=True)
+    ]
 
-    Where that relevance was never seen the other's serves, and where the direction was never
-    seen, one that weighs all parts alike.
+
+def gate(model: Model, source: str, target: str, relevance: str) -> Ranker:
+    """The ranker for one direction; ``source`` is a modality or a kind of text.
+
+    Where that relevance was never seen the other's serves, where no such text was, other texts',
+    and where the direction was never seen, one that weighs all parts alike.
     """
     other = "category" if relevance == "instance" else "instance"
-    for key in (f"{source}>{target}>{relevance}", f"{source}>{target}>{other}", ALIKE):
-        if key in model.gates:
-            return model.gates[key]
+    kin = reversed(TEXT_KINDS) if source in TEXT_KINDS else ()
+    for kind in (source, *kin):
+        for key in (f"{kind}>{target}>{relevance}", f"{kind}>{target}>{other}"):
+            if key in model.gates:
+                return model.gates[key]
+    if ALIKE in model.gates:
+        return model.gates[ALIKE]
     raise NotFitted("the model has no gates", remedy="fit again")

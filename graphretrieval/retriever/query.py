@@ -108,10 +108,10 @@ class Searcher:
         allowed[rows] = True
         if mask is not None:
             allowed &= mask
-        gates = [gate(self.model, t.queries.modality, target, "instance") for t in terms]
+        gates = [gate(self.model, t.queries.kind, target, "instance") for t in terms]
         anchors = [self.scorer.anchors(t.queries) for t in terms]
         walks = [self.scorer.walk(a, allowed) for a in anchors]
-        near = self._nearest(terms, gates, target, max(CANDIDATES, 4 * k), allowed)
+        near = self._nearest(terms, gates, anchors, target, max(CANDIDATES, 4 * k), allowed)
         candidates = np.unique(np.concatenate([near, *(w.rows for w in walks)]))
         own = [int(r) for t in terms if t.queries.rows is not None for r in t.queries.rows]
         candidates = candidates[~np.isin(candidates, own)]
@@ -132,7 +132,8 @@ class Searcher:
         no_match = True
         for term, ranker, anchor in zip(terms, gates, anchors, strict=True):
             columns = self.scorer.parts(term.queries, candidates, anchor)[0]  # (t, p)
-            weighed = ranker.weigh(columns) * np.float32(term.weight / total)
+            known = self.scorer.known(anchor)[0]
+            weighed = ranker.weigh(columns, known) * np.float32(term.weight / total)
             for column, name in enumerate(self.model.columns):
                 parts[self.model.part_of(name)] += weighed[:, column]
             own = weighed.sum(axis=1) * np.float32(total / term.weight)
@@ -147,6 +148,7 @@ class Searcher:
         self,
         terms: Sequence[Term],
         gates: Sequence[Ranker],
+        anchors: Sequence[Anchors],
         target: str,
         k: int,
         allowed: Bools,
@@ -154,7 +156,10 @@ class Searcher:
         """Rows whose joined vectors are nearest, the gates' weights on the query's side."""
         rows = self.vectors.places.rows[target]
         query = np.sum(
-            [t.weight * self._joined(t.queries, g) for t, g in zip(terms, gates, strict=True)],
+            [
+                t.weight * self._joined(t.queries, g, float(self.scorer.known(a)[0]))
+                for t, g, a in zip(terms, gates, anchors, strict=True)
+            ],
             axis=0,
         ).astype(np.float32)
         take = np.flatnonzero(allowed[rows])
@@ -166,9 +171,9 @@ class Searcher:
         _, best = self._partitions[target].search(query, k)
         return np.asarray(rows[best[0]])
 
-    def _joined(self, queries: Queries, ranker: Ranker) -> Array:
+    def _joined(self, queries: Queries, ranker: Ranker, known: float) -> Array:
         """All blocks of one query side by side, each times its weight ``(1, D)``."""
-        weight = np.diag(ranker.weigh(np.eye(len(self.model.columns), dtype=np.float32)))
+        weight = np.diag(ranker.weigh(np.eye(len(self.model.columns), dtype=np.float32), known))
         blocks = list(self.model.aligners)
         raw = [queries.raw[b] * weight[i] for i, b in enumerate(blocks)]
         refined = [queries.raw[b] * weight[len(blocks) + i] for i, b in enumerate(blocks)]

@@ -27,6 +27,7 @@ from graphretrieval.retriever.model import (
     Model,
     Vectors,
     embed_nodes,
+    kinds_of_text,
     refine_nodes,
     scaled,
 )
@@ -244,12 +245,15 @@ class Retriever:
             x[modality] = features.encode(
                 encoders[modality], items, reader, self.config, progress=progress
             )
+        said = [TextContent(n.text or n.title or "", n.lang) for n in nodes.get("text", ())]
+        kinds = np.full(len(graph.ids), "", dtype="U8")
+        kinds[places.rows.get("text", [])] = kinds_of_text(encoders.get("text"), said)
         named = self._category_features(graph, encoders)
         texts = {
-            int(row): node.text or node.title or ""
-            for row, node in zip(places.rows.get("text", ()), nodes.get("text", ()), strict=True)
+            int(row): content.text
+            for row, content in zip(places.rows.get("text", ()), said, strict=True)
         }
-        return Material(graph, graph, places, x, named, texts, visible), encoders
+        return Material(graph, graph, places, x, named, texts, kinds, visible), encoders
 
     def _nodes(self, graph: Graph, rows: Sequence[int] | Any) -> list[Node]:
         found = self.store.get([graph.ids[i] for i in rows])
@@ -359,7 +363,10 @@ class Retriever:
         content = TextContent(value) if kind == "text" else self._file(kind, Path(value))
         row = loaded.model.encoders[kind].encode([content])
         raw = {b: scaled(b, x) for b, x in loaded.model.align(kind, row).items()}
-        return Queries(kind, raw, [value] if kind == "text" else None)
+        if kind != "text":
+            return Queries(kind, raw, kind=kind)
+        own = kinds_of_text(loaded.model.encoders[kind], [TextContent(value)])[0]
+        return Queries(kind, raw, [value], kind=own)
 
     def _node_query(self, value: str, loaded: _Loaded) -> Queries:
         row = loaded.vectors.graph.row.get(value)
@@ -374,7 +381,11 @@ class Retriever:
         rows = np.array([row])
         words = [node.text or node.title or ""] if node.modality == Modality.TEXT else None
         raw = {b: x[rows] for b, x in loaded.vectors.raw.items()}
-        return Queries(node.modality, raw, words, rows)
+        if words is None:
+            return Queries(node.modality, raw, None, rows, node.modality)
+        content = TextContent(words[0], node.lang)
+        own = kinds_of_text(loaded.model.encoders.get("text"), [content])[0]
+        return Queries(node.modality, raw, words, rows, own)
 
     def _file(self, kind: str, path: Path) -> Content:
         with MediaReader(Limits.of(self.config)) as reader:

@@ -25,13 +25,15 @@ class Queries:
 
     ``raw[b]`` is ``(q, d_b)``, scaled. ``texts`` are searched by words where given. ``rows`` are
     the queries' own graph rows, −1 for queries that are no nodes: they are not answered with
-    themselves, and a node's walk begins at the node.
+    themselves, and a node's walk begins at the node. ``kind`` chooses the gate, the modality if
+    nothing else is said (see :func:`~graphretrieval.retriever.model.kinds_of_text`).
     """
 
     modality: str
     raw: Mapping[str, Array] = field(repr=False)
     texts: Sequence[str] | None = None
     rows: Ints | None = None
+    kind: str = ""
 
     def __len__(self) -> int:
         return len(next(iter(self.raw.values())))
@@ -106,6 +108,14 @@ class Scorer:
         order = np.argsort(owner, kind="stable")
         indptr = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=len(queries)))])
         return Anchors(indptr, rows[order], weights[order].astype(np.float32), kinds[order])
+
+    def known(self, anchors: Anchors) -> Array:
+        """How surely each query is known ``(q,)``: 1 for an item, else its best match by words."""
+        sure = np.where(anchors.kinds == SIMILAR, 0, anchors.weights)
+        out = np.zeros(len(anchors.indptr) - 1, np.float32)
+        owner = np.repeat(np.arange(len(out)), np.diff(anchors.indptr))
+        np.maximum.at(out, owner, sure)
+        return out
 
     def walk(self, anchors: Anchors, targets: Bools, hops: int = 3) -> Walks:
         """Best walks from the anchors to the target nodes."""

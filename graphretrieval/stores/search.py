@@ -7,7 +7,7 @@ import re
 import sqlite3
 from collections.abc import Sequence
 
-from graphretrieval.folding import STOP_WORDS, fold, is_han, tokens
+from graphretrieval.folding import STOP_WORDS, fold, is_han, telling, tokens
 
 # enough candidates that the best are among them, few enough to be ranked at once
 CANDIDATES = 400
@@ -62,8 +62,10 @@ def _grams(query: str) -> list[str]:
     """What is looked for: words, and for Han runs their pairs of characters."""
     words = tokens(query)[:MAX_TOKENS]
     content = [w for w in words if w not in STOP_WORDS] or words
+    # one or two letters say little beside a word, and have no trigram to be found by
+    content = [w for w in content if len(w) > 2 or is_han(w)] or content
     out: list[str] = []
-    for word in content:
+    for word in [part for w in content for part in (telling(w) if is_han(w) else [w])]:
         if is_han(word) and len(word) > 2:
             out += [word[i : i + 2] for i in range(len(word) - 1)]
         else:
