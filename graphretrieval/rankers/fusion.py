@@ -4,8 +4,7 @@ Listwise softmax cross-entropy (ListNet, Cao et al. 2007): with x the parts of a
 their scales, P(candidate | query) = softmax(w · x), w ≥ 0. The weights go from u to v with how
 surely the collection knows the query, ``w = (1 − k) u + k v``: words that it holds are best
 followed by words and paths, words that it never saw by their meaning. Where the fused order is
-not at least as good as the best part alone on queries it was not fitted on, that part is used
-alone.
+surely worse than the best part alone, on queries it was not fitted on, that part is used alone.
 """
 
 from __future__ import annotations
@@ -19,6 +18,8 @@ from scipy.optimize import minimize
 from graphretrieval.types import JSON, Array, Bools, Ints, State
 
 FOLDS = 3
+# queries known at least so surely are judged apart from the others
+SURE = 0.5
 # pulls weights together where few queries say anything
 RIDGE = 1e-3
 # pulls u and v together, so that the one without queries follows the other
@@ -79,23 +80,25 @@ class FusionRanker:
         if not len(x):
             return np.full((2, p), 1 / p)
         both = np.hstack([x * (1 - k[:, None]), x * k[:, None]])
-        single = np.array([_mean_ap(x[:, i], right, owner) for i in range(p)])
-        self.judged = {"parts": single.tolist()}
+        single = np.stack([_ap(x[:, i], right, owner) for i in range(p)])  # (p, q)
         fold = np.random.default_rng(seed).integers(0, FOLDS, owner.max() + 1)[owner]
         held = np.zeros(len(x))
         for i in range(FOLDS):
             mine = fold == i
             if mine.any() and not mine.all():
                 held[mine] = both[mine] @ self._listnet(both[~mine], right[~mine], owner[~mine])
-        fused = _mean_ap(held, right, owner)
-        self.judged["fused"] = fused
-        if fused >= single.max():
-            return np.reshape(self._listnet(both, right, owner), (2, p))
-        # a temperature of its own keeps the scores comparable with fused ones
-        best = int(np.argmax(single))
-        alone = np.zeros((2, p))
-        alone[:, best] = self._listnet(both[:, [best, p + best]], right, owner)
-        return np.asarray(np.maximum(alone, np.eye(p)[best]))
+        fused = _ap(held, right, owner)
+        self.judged = {"parts": single.mean(axis=1).tolist(), "fused": float(fused.mean())}
+        out = np.reshape(self._listnet(both, right, owner), (2, p))
+        sure = k[np.flatnonzero(np.diff(owner, prepend=-1))] >= SURE  # (q,)
+        for half, mine in enumerate((~sure, sure)):
+            if not mine.any():
+                continue
+            best = int(np.argmax(single[:, mine].mean(axis=1)))
+            if _surely_better(single[best, mine], fused[mine]):
+                # as sharp as the fused score was, so that scores stay comparable
+                out[half] = np.eye(p)[best] * max(float(out[half].sum()), 1.0)
+        return out
 
     def _listnet(self, x: Floats, right: Bools, owner: Ints) -> Floats:
         """u and v, one behind the other ``(2p,)``."""
@@ -191,8 +194,14 @@ def _scale(x: Floats, owner: Ints) -> Floats:
     return np.where(best.any(axis=0), best.sum(axis=0) / said, 1.0)
 
 
-def _mean_ap(score: Floats, right: Bools, owner: Ints) -> float:
-    """Mean over queries of average precision, ties to the disadvantage of right answers."""
+def _surely_better(a: Floats, b: Floats) -> bool:
+    """Whether a's mean is above b's by more than its standard error."""
+    gap = a - b
+    return bool(gap.mean() > gap.std() / np.sqrt(len(gap)) and gap.mean() > 0)
+
+
+def _ap(score: Floats, right: Bools, owner: Ints) -> Floats:
+    """Average precision of each query ``(q,)``, ties to the disadvantage of right answers."""
     order = np.lexsort((right, -score, owner))
     r, o = right[order].astype(np.float64), owner[order]
     starts = np.flatnonzero(np.diff(o, prepend=-1))
@@ -201,7 +210,7 @@ def _mean_ap(score: Floats, right: Bools, owner: Ints) -> float:
     total = np.cumsum(r)
     seen = total - np.repeat(total[starts] - r[starts], size)
     ap = np.add.reduceat(seen / rank * r, starts) / np.add.reduceat(r, starts)
-    return float(ap.mean())
+    return np.asarray(ap)
 
 
 def _top(score: Floats, owner: Ints) -> Ints:

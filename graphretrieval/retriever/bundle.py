@@ -78,6 +78,28 @@ class Bundles:
         self.promote(version)
         return version
 
+    def take(self, folder: Path, version: str) -> str:
+        """Bring a version in from elsewhere under the next free name, and put it in service.
+
+        Raises:
+            BundleError: there is no such version, or it is not what was written.
+        """
+        Bundles(folder).check(version)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        name = f"v{max([int(v[1:]) for v in self.versions()], default=0) + 1}"
+        draft = self.folder / f".draft-{os.getpid()}"
+        shutil.rmtree(draft, ignore_errors=True)
+        try:
+            shutil.copytree(folder / version, draft)
+            for file in draft.iterdir():
+                _sync(file)
+            draft.rename(self.folder / name)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+        _sync(self.folder)
+        self.promote(name)
+        return name
+
     def promote(self, version: str) -> None:
         """Put a version in service by one atomic rename."""
         self.check(version)

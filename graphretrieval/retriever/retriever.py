@@ -15,7 +15,7 @@ import numpy as np
 from graphretrieval import config as settings
 from graphretrieval import registry
 from graphretrieval.config import Config
-from graphretrieval.errors import ConfigError, NotFitted, QueryError, UnknownNode
+from graphretrieval.errors import BundleError, ConfigError, NotFitted, QueryError, UnknownNode
 from graphretrieval.protocols import GraphStore, Progress, silent
 from graphretrieval.rankers.walks import Walker
 from graphretrieval.retriever import exchange, features
@@ -249,11 +249,13 @@ class Retriever:
         kinds = np.full(len(graph.ids), "", dtype="U8")
         kinds[places.rows.get("text", [])] = kinds_of_text(encoders.get("text"), said)
         named = self._category_features(graph, encoders)
+        langs = np.full(len(graph.ids), "", dtype="U16")
+        langs[places.rows.get("text", [])] = [c.lang or "" for c in said]
         texts = {
             int(row): content.text
             for row, content in zip(places.rows.get("text", ()), said, strict=True)
         }
-        return Material(graph, graph, places, x, named, texts, kinds, visible), encoders
+        return Material(graph, graph, places, x, named, texts, kinds, langs, visible), encoders
 
     def _nodes(self, graph: Graph, rows: Sequence[int] | Any) -> list[Node]:
         found = self.store.get([graph.ids[i] for i in rows])
@@ -265,6 +267,32 @@ class Retriever:
             return None
         names = [TextContent(n.title or n.text or n.id) for n in self._nodes(graph, rows)]
         return np.asarray(encoders[Modality.TEXT].encode(names), np.float32)
+
+    def save(self, folder: Path | str) -> None:
+        """Copy the model in service into a new folder of its own.
+
+        Raises:
+            NotFitted: nothing has been learned yet.
+            QueryError: the folder exists.
+        """
+        version = self.bundles.current()
+        if version is None:
+            raise NotFitted("nothing has been learned yet", remedy="run `graphretrieval fit`")
+        if Path(folder).exists():
+            raise QueryError(f"{folder} exists already", remedy="name a new folder")
+        Bundles(Path(folder)).take(self.bundles.folder, version)
+
+    def load(self, folder: Path | str) -> str:
+        """Put a saved model in service, as a new version; what it has not seen is encoded by it.
+
+        Raises:
+            BundleError: the folder holds no model, or a damaged one.
+        """
+        saved = Bundles(Path(folder))
+        version = saved.current()
+        if version is None:
+            raise BundleError(f"{folder} holds no model", remedy="give a folder that save wrote")
+        return self.bundles.take(saved.folder, version)
 
     # --- answering ----------------------------------------------------------------------
 

@@ -110,8 +110,11 @@ class Scorer:
         return Anchors(indptr, rows[order], weights[order].astype(np.float32), kinds[order])
 
     def known(self, anchors: Anchors) -> Array:
-        """How surely each query is known ``(q,)``: 1 for an item, else its best match by words."""
-        sure = np.where(anchors.kinds == SIMILAR, 0, anchors.weights)
+        """How surely each query is known ``(q,)``: 1 for an item or words that all stand together.
+
+        Less than half of a query's words say nothing: any sentence shares some with another.
+        """
+        sure = np.where(anchors.kinds == SIMILAR, 0, np.clip(2 * anchors.weights - 1, 0, 1))
         out = np.zeros(len(anchors.indptr) - 1, np.float32)
         owner = np.repeat(np.arange(len(out)), np.diff(anchors.indptr))
         np.maximum.at(out, owner, sure)

@@ -1,0 +1,144 @@
+"""The command line as scripts see it: output, exit codes, and errors that help."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from graphretrieval.sources.toy import write_toy
+
+
+def run(*arguments: str | Path, code: int = 0, **more: Any) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "graphretrieval", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "COLUMNS": "160"},
+        **more,
+    )
+    assert done.returncode == code, done.stderr[-2000:]
+    return done
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cli")
+    write_toy(folder / "toy")
+    os.environ["GRAPHRETRIEVAL_CACHE_DIR"] = str(folder / "cache")
+    report = json.loads(run("--store", folder / "toy.db", "add", folder / "toy", "--json").stdout)
+    assert report[0]["refused"] == []
+    learned = json.loads(run("--store", folder / "toy.db", "fit", "--json").stdout)
+    assert learned["model"] == "v1"
+    return folder / "toy.db"
+
+
+def test_search_prints_json_with_parts_that_add_up(store: Path) -> None:
+    found = run("--store", store, "search", "红色的圆", "--target", "image", "-k", "3", "--json")
+    answer = json.loads(found.stdout)
+    assert answer["hits"][0]["title"] == "red circle"
+    for hit in answer["hits"]:
+        assert sum(hit["parts"].values()) == pytest.approx(hit["score"], abs=1e-3)
+
+
+def test_search_shows_a_table_with_paths_to_people(store: Path) -> None:
+    shown = run("--store", store, "search", "a red circle", "--target", "image", "--explain").stdout
+    assert "red circle" in shown
+    assert "DESCRIBES" in shown
+
+
+def test_a_second_add_reads_nothing(store: Path) -> None:
+    again = run("--store", store, "add", store.parent / "toy", "--json").stdout
+    report = json.loads(again)[0]
+    assert report["nodes"] == report["files"] == 0
+    assert report["unchanged"] > 100
+
+
+def test_a_refused_file_gives_exit_code_3_and_its_reason(store: Path, tmp_path: Path) -> None:
+    (tmp_path / "box").mkdir()
+    (tmp_path / "box" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nrubbish")
+    (tmp_path / "box" / "good.txt").write_text("A good text.", "utf-8")
+    done = run("--store", tmp_path / "new.db", "add", tmp_path / "box", "--json", code=3)
+    report = json.loads(done.stdout)[0]
+    assert report["files"] == 1
+    assert report["refused"][0]["uri"].endswith("broken.png")
+    assert "no picture" in report["refused"][0]["reason"]
+
+
+def test_link_and_unlink_tell_the_new_revision(store: Path) -> None:
+    ends = ("toy/nature/sun/red_sun.png", "RELATED_TO", "toy/nature/moon/red_moon.png")
+    first = json.loads(run("--store", store, "link", *ends, "--json").stdout)["revision"]
+    second = json.loads(run("--store", store, "unlink", *ends, "--json").stdout)["revision"]
+    assert second == first + 1
+
+
+def test_info_names_the_model_in_service(store: Path) -> None:
+    about = json.loads(run("--store", store, "info", "--json").stdout)
+    assert about["model"] == "v1"
+    assert about["nodes"]["image"] == 48
+    assert "48 image" in run("--store", store, "info").stdout
+
+
+def test_models_are_listed_and_shown(store: Path) -> None:
+    rows = json.loads(run("--store", store, "models", "list", "--json").stdout)
+    assert [(r["version"], r["in service"]) for r in rows] == [("v1", "yes")]
+    assert "validation" in json.loads(run("--store", store, "models", "show", "v1").stdout)
+    assert "no model 'v9'" in run("--store", store, "models", "show", "v9", code=2).stderr
+
+
+def test_evaluate_writes_rows_with_chance_and_counts(store: Path, tmp_path: Path) -> None:
+    out = tmp_path / "rows.json"
+    run(
+        *("--store", store, "evaluate", "--protocol", "connected", "--lang", "en"),
+        *("--parts", "--out", out),
+    )
+    result = json.loads(out.read_text("utf-8"))
+    assert result["protocol"]["name"] == "connected"
+    row = next(r for r in result["rows"] if r["method"] == "default")
+    assert {"map", "recall@1", "ndcg@10", "mrr", "chance_map", "n_query", "n_gallery"} <= set(row)
+    assert {r["method"] for r in result["rows"]} > {"default", "pivot+", "path", "lexical"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("search", "cat"), "there is no store"),
+        (("add", "/nowhere"), "nothing at /nowhere"),
+        (("--store", "neo5j://h", "info"), "neo5j"),
+        (("evaluate", "/tmp", "--protocol", "guess"), "guess"),
+        (("add", ".", "--map", "title"), "FIELD=COLUMN"),
+    ],
+)
+def test_wrong_usage_says_what_was_given_and_exits_2(
+    tmp_path: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    done = run(*arguments, code=2, cwd=tmp_path)
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_mistyped_command_suggests_the_right_one(tmp_path: Path) -> None:
+    assert "search" in run("serach", code=2, cwd=tmp_path).stderr
+
+
+def test_help_describes_every_command() -> None:
+    shown = run("--help").stdout
+    for command in ("add", "fit", "search", "evaluate", "link", "unlink", "info", "models", "demo"):
+        assert command in shown
+
+
+def test_export_backup_and_restore_from_the_shell(store: Path, tmp_path: Path) -> None:
+    run("--store", store, "export", tmp_path / "out")
+    assert (tmp_path / "out" / "nodes.jsonl").exists()
+    run("--store", store, "backup", tmp_path / "safe")
+    run("--store", tmp_path / "again.db", "restore", tmp_path / "safe")
+    found = json.loads(
+        run("--store", tmp_path / "again.db", "search", "moon", "--json", "-k", "1").stdout
+    )
+    assert found["hits"]
