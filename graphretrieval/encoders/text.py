@@ -111,7 +111,7 @@ class TextEncoder:
 
     def foreign(self, contents: Sequence[TextContent]) -> npt.NDArray[np.bool_]:
         """Which texts ``(n,)`` are in a language that the sentence model does not know."""
-        if self.map_ is None:
+        if locate(self.model) is None:
             return np.zeros(len(contents), np.bool_)
         return np.array([not speaks(c) for c in contents], np.bool_)
 

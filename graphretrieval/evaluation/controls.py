@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 
 from graphretrieval.config import Config
-from graphretrieval.retriever.learn import Material
+from graphretrieval.retriever.material import Material
 from graphretrieval.types import Graph
 
 CONTROLS = ("full", "no_graph", "no_gnn", "no_path", "rewired", "dropped")

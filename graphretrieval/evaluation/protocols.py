@@ -25,14 +25,9 @@ from graphretrieval.evaluation.controls import CONTROLS, controlled
 from graphretrieval.protocols import Progress, silent
 from graphretrieval.retriever import Retriever, corpus, open
 from graphretrieval.retriever.corpus import Places
-from graphretrieval.retriever.learn import (
-    Material,
-    align,
-    embed,
-    node_queries,
-    scorer_of,
-    weigh,
-)
+from graphretrieval.retriever.gates import node_queries, scorer_of
+from graphretrieval.retriever.learn import align, weigh
+from graphretrieval.retriever.material import Material, embed
 from graphretrieval.retriever.model import Model, gate
 from graphretrieval.sources.limits import Limits
 from graphretrieval.sources.media import MediaReader

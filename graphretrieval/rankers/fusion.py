@@ -1,10 +1,10 @@
 """Score parts → one score: a non-negative weight for each, fitted on held-out queries.
 
 Listwise softmax cross-entropy (ListNet, Cao et al. 2007): with x the parts of a candidate over
-their scales, P(candidate | query) = softmax(w · x), w ≥ 0. The weights go from u to v with how
-surely the collection knows the query, ``w = (1 − k) u + k v``: words that it holds are best
-followed by words and paths, words that it never saw by their meaning. Where the fused order is
-surely worse than the best part alone, on queries it was not fitted on, that part is used alone.
+their scales, P(candidate | query) = softmax(w · x), w ≥ 0. Weights grow with how surely the
+collection knows the query, ``w = u + k v``: words that it holds are evidence beside their meaning,
+words that it never saw have no other. Where the fused order is surely worse than the best part
+alone, on queries it was not fitted on, that part is used alone.
 """
 
 from __future__ import annotations
@@ -22,8 +22,6 @@ FOLDS = 3
 SURE = 0.5
 # pulls weights together where few queries say anything
 RIDGE = 1e-3
-# pulls u and v together, so that the one without queries follows the other
-TIE = 1e-3
 # hits less sure than this are called no match
 UNSURE = 0.15
 # best candidates of a query that the calibration learns from
@@ -72,14 +70,14 @@ class FusionRanker:
     def _between(self, known: Floats | float) -> Floats:
         """w ``(n, p)`` or ``(1, p)`` for each k."""
         k = np.clip(np.reshape(known, (-1, 1)), 0, 1)
-        return np.asarray((1 - k) * self.weights_[0] + k * self.weights_[1])
+        return np.asarray(self.weights_[0] + k * self.weights_[1])
 
     def _chosen(self, x: Floats, k: Floats, right: Bools, owner: Ints, seed: int) -> Floats:
         """Fitted weights ``(2, p)``, or the best part alone where fitting does not pay."""
         p = x.shape[1]
         if not len(x):
             return np.full((2, p), 1 / p)
-        both = np.hstack([x * (1 - k[:, None]), x * k[:, None]])
+        both = np.hstack([x, x * k[:, None]])
         single = np.stack([_ap(x[:, i], right, owner) for i in range(p)])  # (p, q)
         fold = np.random.default_rng(seed).integers(0, FOLDS, owner.max() + 1)[owner]
         held = np.zeros(len(x))
@@ -97,7 +95,8 @@ class FusionRanker:
             best = int(np.argmax(single[:, mine].mean(axis=1)))
             if _surely_better(single[best, mine], fused[mine]):
                 # as sharp as the fused score was, so that scores stay comparable
-                out[half] = np.eye(p)[best] * max(float(out[half].sum()), 1.0)
+                sharp = max(float(out[: half + 1].sum()), 1.0)
+                out[half] = np.eye(p)[best] * sharp
         return out
 
     def _listnet(self, x: Floats, right: Bools, owner: Ints) -> Floats:
@@ -105,27 +104,22 @@ class FusionRanker:
         owner = np.unique(owner, return_inverse=True)[1]
         starts = np.flatnonzero(np.diff(owner, prepend=-1))
         target = right / np.bincount(owner, weights=right)[owner]
-        q, p = len(starts), x.shape[1] // 2
+        q = len(starts)
 
         def loss(w: Floats) -> tuple[float, Floats]:
             s = x @ w
             s = s - np.maximum.reduceat(s, starts)[owner]
             e = np.exp(s)
             z = np.add.reduceat(e, starts)[owner]
-            apart = w[p:] - w[:p]
-            value = float(-np.sum(target * (s - np.log(z))) / q)
-            value += float(self.ridge * w[:p] @ w[:p] + TIE * apart @ apart)
-            slope = x.T @ (e / z - target) / q
-            slope[:p] += 2 * self.ridge * w[:p] - 2 * TIE * apart
-            slope[p:] += 2 * TIE * apart
-            return value, slope
+            value = float(-np.sum(target * (s - np.log(z))) / q + self.ridge * w @ w)
+            return value, x.T @ (e / z - target) / q + 2 * self.ridge * w
 
         found = minimize(
             loss,
-            np.ones(2 * p),
+            np.ones(x.shape[1]),
             jac=True,
             method="L-BFGS-B",
-            bounds=[(0, None)] * (2 * p),
+            bounds=[(0, None)] * x.shape[1],
             options={"maxiter": 100},
         )
         return np.asarray(found.x)

@@ -22,7 +22,8 @@ from graphretrieval.retriever import exchange, features
 from graphretrieval.retriever.bundle import Bundles, Embedded
 from graphretrieval.retriever.corpus import Places, parallel
 from graphretrieval.retriever.ingest import Report, ingest
-from graphretrieval.retriever.learn import Material, embed, learn
+from graphretrieval.retriever.learn import learn
+from graphretrieval.retriever.material import Material, embed, held_texts, validation_of, variants
 from graphretrieval.retriever.model import (
     Model,
     Vectors,
@@ -226,13 +227,24 @@ class Retriever:
         """Encoders fitted on what is visible, and the features of every item."""
         places = Places.of(graph)
         nodes = {m: self._nodes(graph, rows) for m, rows in places.rows.items()}
+        text_rows = places.rows.get("text", np.empty(0, np.int64))
+        said = [TextContent(n.text or n.title or "", n.lang) for n in nodes.get("text", ())]
+        kinds = np.full(len(graph.ids), "", dtype="U8")
+        kinds[text_rows] = kinds_of_text(features.make_encoder("text", self.config), said)
+        langs = np.full(len(graph.ids), "", dtype="U16")
+        langs[text_rows] = [c.lang or "" for c in said]
+        validation = validation_of(graph, places, visible, seed)
+        held = held_texts(graph, validation, kinds, seed)
+        apart = held.copy()
+        apart[variants(graph, text_rows, langs, np.flatnonzero(held))] = True
         x: dict[str, Array] = dict(features.own_vectors(nodes))
         encoders: dict[str, Any] = {}
         for modality, items in nodes.items():
             if modality in x:
                 continue
-            seen = np.flatnonzero(visible[places.rows[modality]])
-            groups = parallel(graph, places.rows[modality][seen]) if modality == "text" else None
+            rows = places.rows[modality]
+            seen = np.flatnonzero(visible[rows] & ~apart[rows])
+            groups = parallel(graph, rows[seen]) if modality == "text" else None
             encoders[modality] = features.fit_encoder(
                 modality,
                 [items[i] for i in seen],
@@ -245,17 +257,22 @@ class Retriever:
             x[modality] = features.encode(
                 encoders[modality], items, reader, self.config, progress=progress
             )
-        said = [TextContent(n.text or n.title or "", n.lang) for n in nodes.get("text", ())]
-        kinds = np.full(len(graph.ids), "", dtype="U8")
-        kinds[places.rows.get("text", [])] = kinds_of_text(encoders.get("text"), said)
-        named = self._category_features(graph, encoders)
-        langs = np.full(len(graph.ids), "", dtype="U16")
-        langs[places.rows.get("text", [])] = [c.lang or "" for c in said]
-        texts = {
-            int(row): content.text
-            for row, content in zip(places.rows.get("text", ()), said, strict=True)
-        }
-        return Material(graph, graph, places, x, named, texts, kinds, langs, visible), encoders
+        return (
+            Material(
+                graph=graph,
+                messages=graph,
+                places=places,
+                features=x,
+                category_features=self._category_features(graph, encoders),
+                texts={int(r): c.text for r, c in zip(text_rows, said, strict=True)},
+                kinds=kinds,
+                langs=langs,
+                visible=visible,
+                validation=validation,
+                held=held,
+            ),
+            encoders,
+        )
 
     def _nodes(self, graph: Graph, rows: Sequence[int] | Any) -> list[Node]:
         found = self.store.get([graph.ids[i] for i in rows])

@@ -17,6 +17,8 @@ SIMILAR, LEXICAL, ITSELF = range(len(ANCHORS))
 # enough nearby items to reach what they are linked to, few enough to stay near
 NEAREST = 20
 WORDS = 20
+# a match by words scores so much where all of the query is a small part of a long text
+WITHIN = 0.8
 
 
 @dataclass(frozen=True)
@@ -110,11 +112,13 @@ class Scorer:
         return Anchors(indptr, rows[order], weights[order].astype(np.float32), kinds[order])
 
     def known(self, anchors: Anchors) -> Array:
-        """How surely each query is known ``(q,)``: 1 for an item or words that all stand together.
+        """How surely each query is known ``(q,)``: 1 for an item, or words that are a whole text.
 
-        Less than half of a query's words say nothing: any sentence shares some with another.
+        Words that stand in a longer text count less, a part of them nothing: any sentence shares
+        some words with another.
         """
-        sure = np.where(anchors.kinds == SIMILAR, 0, np.clip(2 * anchors.weights - 1, 0, 1))
+        matched = (anchors.weights - WITHIN) / (1 - WITHIN)
+        sure = np.where(anchors.kinds == SIMILAR, 0, np.clip(matched, 0, 1))
         out = np.zeros(len(anchors.indptr) - 1, np.float32)
         owner = np.repeat(np.arange(len(out)), np.diff(anchors.indptr))
         np.maximum.at(out, owner, sure)
@@ -142,6 +146,7 @@ class Scorer:
         hops = 3 if self.paths else 0
         path = self._dense(self.walk(anchors, mask, hops), targets, len(queries))
         words = self._dense(self.walk(anchors.only_lexical(), mask, 1), targets, len(queries))
+        words = words**3  # half of the words say far less than half of what all say
         blocks = list(self.model.aligners)
         raw = [queries.raw[b] @ self.vectors.raw[b][targets].T for b in blocks]
         refined = [queries.raw[b] @ self.vectors.refined[b][targets].T for b in blocks]

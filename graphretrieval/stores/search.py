@@ -22,7 +22,8 @@ def put(c: sqlite3.Connection, rows: Sequence[tuple[str, str | None, str | None]
     for name, title, text in rows:
         key = c.execute("SELECT key FROM nodes WHERE id = ?", (name,)).fetchone()[0]
         remove(c, key)
-        words = fold(" ".join(dict.fromkeys(part for part in (title, text) if part)))
+        # a line each, so that a match of one of them counts as whole
+        words = "\n".join(dict.fromkeys(fold(part) for part in (title, text) if part))
         if words:
             c.execute("INSERT INTO words (rowid, folded) VALUES (?, ?)", (key, words))
 
@@ -111,9 +112,28 @@ def _texts(c: sqlite3.Connection, keys: Sequence[int]) -> list[tuple[str, str]]:
 def _score(folded: str, weights: dict[str, float]) -> float:
     """Share of the query that is there, rare words counting more; texts about it alone first."""
     got = sum(weight * _match(gram, folded) for gram, weight in weights.items())
-    said = [t for t in tokens(folded) if t not in STOP_WORDS]
-    meant = sum(any(gram in t or t in gram for gram in weights) for t in said)
-    return got / sum(weights.values()) * (0.8 + 0.2 * meant / max(1, len(said)))
+    alone = max(_share(line, weights) for line in folded.split("\n"))
+    return got / sum(weights.values()) * (0.8 + 0.2 * alone)
+
+
+def _share(line: str, weights: dict[str, float]) -> float:
+    """How much of a title or text is what was asked for: by words, and by characters of Han."""
+    said = [t for t in tokens(line) if t not in STOP_WORDS]
+    meant = [_covered(t, weights) for t in said]
+    return sum(meant) / max(1, len(meant))
+
+
+def _covered(token: str, weights: dict[str, float]) -> float:
+    if not is_han(token):
+        return float(any(gram in token or token in gram for gram in weights))
+    parts = "".join(telling(token))
+    inside = {i for g in weights if g in parts for i in _places(g, parts)}
+    return len(inside) / len(parts)
+
+
+def _places(gram: str, run: str) -> set[int]:
+    at = run.find(gram)
+    return set(range(at, at + len(gram)))
 
 
 def _match(gram: str, folded: str) -> float:

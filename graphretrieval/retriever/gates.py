@@ -1,0 +1,297 @@
+"""Rankers for each direction, fitted on held-out queries: how much each score part is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from graphretrieval import registry
+from graphretrieval.folding import STOP_WORDS, is_han, telling, words
+from graphretrieval.protocols import GraphStore, Progress, Ranker, silent
+from graphretrieval.rankers.walks import Walker
+from graphretrieval.retriever import corpus
+from graphretrieval.retriever.material import Material, embed, variants
+from graphretrieval.retriever.model import ALIKE, TEXT_KINDS, Model, Vectors, scaled, vectors_of
+from graphretrieval.retriever.score import Anchors, Queries, Scorer
+from graphretrieval.types import JSON, Array, Bools, Graph, Ints, TextContent
+
+# hidden queries per direction: enough that a weight is known to a few per cent
+MAX_QUERIES = 200
+MAX_KNOWN = 60
+# with fewer a better weight cannot be told from luck
+FEWEST_QUERIES = 5
+# candidates per query and column that a gate learns from
+MAX_CANDIDATES = 60
+# items they are chosen from: a weight does not change for more
+MAX_GALLERY = 4000
+# right answers that a query keeps among them: descriptions in dozens of languages say the same
+MAX_RIGHT = 8
+RELEVANCES = ("instance", "category")
+WEIGHING = "weighing the parts"
+
+
+def fit_gates(
+    model: Model,
+    material: Material,
+    store: GraphStore,
+    *,
+    relevance: str = "instance",
+    seed: int = 0,
+    progress: Progress = silent,
+) -> dict[str, JSON]:
+    """Fit one ranker for each kind of query and target on hidden validation queries.
+
+    By instance: the query's own edges are hidden, the rest of the collection is as it is. By
+    category: all validation items stand without edges, as new arrivals do, and are the gallery.
+    Directions with too few answers of the relevance asked for are fitted by the other. Gates that
+    are wanted by instance, as search does, are also asked by items of the collection, whose own
+    links are to come first, and by a few words typed from texts.
+
+    Returns:
+        For each gate what it was judged by: mean average precision of the fused order and of each
+        column alone, on the queries it was fitted with.
+    """
+    raw = embed(model, material)
+    report: dict[str, JSON] = {}
+    p = len(model.columns)
+    empty = np.empty(0, np.int64)
+    alike: Ranker = registry.resolve("ranker", "fusion")()
+    nothing = np.empty(0, np.float32)
+    model.gates = {ALIKE: alike.fit(np.empty((0, p), np.float32), nothing, empty, nothing)}
+    targets = [m for m in material.places.rows if m in material.features]
+    kinds = [k for k in TEXT_KINDS if (material.kinds == k).any()]
+    kinds += [m for m in targets if m != "text"]
+    work = _Weighing(model, material, store, raw, report, relevance, seed)
+    for i, kind in enumerate(kinds):
+        progress(i, len(kinds), WEIGHING)
+        rows = _sample(material, kind, seed)
+        if len(rows):
+            left = list(targets)
+            for asked_for in (relevance, *(r for r in RELEVANCES if r != relevance)):
+                left = work.fit(asked_for, kind, rows, left)
+    progress(len(kinds), len(kinds), WEIGHING)
+    return report
+
+
+@dataclass
+class _Weighing:
+    """What all gates of a model are fitted from; ``relevance`` is what they are wanted for."""
+
+    model: Model
+    material: Material
+    store: GraphStore
+    raw: Mapping[str, Array]
+    report: dict[str, JSON]
+    relevance: str
+    seed: int
+
+    def fit(self, relevance: str, kind: str, rows: Ints, targets: Sequence[str]) -> list[str]:
+        """Fit the gates of one kind of query; the targets for which there was too little."""
+        if not targets:
+            return []
+        if relevance == "instance":
+            texts = self.material.places.rows.get("text", rows[:0])
+            twins = variants(self.material.graph, texts, self.material.langs, rows)
+            hidden = np.union1d(rows, twins)
+            alone = self._scorer(corpus.without_nodes(self.material.messages, hidden), hidden)
+            asked = [_Batch.of_items(alone, self.material, rows)]
+        else:
+            asked = [_Batch.of_items(self._arrivals, self.material, rows)]
+        if self.relevance == "instance":
+            asked.append(self._known(kind, rows))
+        left = []
+        for target in targets:
+            among = self.material.validation if relevance == "category" else self.material.visible
+            gallery = _gallery(self.material, target, among)
+            found = [b.among(gallery, self.material, relevance, self.seed) for b in asked]
+            key = f"{kind}>{target}>{relevance}"
+            if not _fit_gate(self.model, key, found, self.report, self.seed):
+                left.append(target)
+        return left
+
+    @cached_property
+    def _whole(self) -> Scorer:
+        return self._scorer(self.material.messages, np.empty(0, np.int64))
+
+    @cached_property
+    def _arrivals(self) -> Scorer:
+        """Validation items as new arrivals, without any edge."""
+        rows = np.flatnonzero(self.material.validation)
+        return self._scorer(corpus.without_nodes(self.material.messages, rows), rows)
+
+    def _scorer(self, graph: Graph, hidden: Ints) -> Scorer:
+        return scorer_of(self.model, self.material, self.store, graph, self.raw, hidden)
+
+    def _known(self, kind: str, rows: Ints) -> _Batch:
+        """The collection's own: items with their links; for texts a few words typed from them."""
+        m = self.material
+        if kind in TEXT_KINDS:
+            seen = np.flatnonzero(m.validation & ~m.held & (m.kinds == kind))
+            drawn = np.random.default_rng(self.seed).permutation(seen)[:MAX_KNOWN]
+            rows = drawn if len(drawn) else rows
+        rows = rows[:MAX_KNOWN]
+        encoder = self.model.encoders.get("text")
+        if encoder is None or int(rows[0]) not in self.material.texts:
+            return _Batch.of_items(self._whole, self.material, rows, known=True)
+        typed = [excerpt(self.material.texts[int(r)], seed=int(r)) for r in rows]
+        features = encoder.encode([TextContent(text) for text in typed])
+        raw = {b: scaled(b, x) for b, x in self.model.align("text", features).items()}
+        queries = Queries("text", raw, typed)
+        return _Batch(self._whole, queries, self._whole.anchors(queries), rows, known=True)
+
+
+def _gallery(material: Material, modality: str, among: Bools) -> Ints:
+    rows = material.places.rows[modality]
+    return np.asarray(rows[among[rows]])
+
+
+def _sample(material: Material, kind: str, seed: int) -> Ints:
+    """Items to ask with, in random order; texts are those that no encoder has seen."""
+    if kind in TEXT_KINDS:
+        rows = np.flatnonzero(material.held & (material.kinds == kind))
+    else:
+        rows = material.places.rows[kind]
+        rows = rows[material.validation[rows]]
+    return np.random.default_rng(seed).permutation(rows)[:MAX_QUERIES]
+
+
+def scorer_of(
+    model: Model,
+    material: Material,
+    store: GraphStore,
+    graph: Graph,
+    raw: Mapping[str, Array],
+    hidden: Ints,
+) -> Scorer:
+    """A scorer that refines and walks over ``graph``, with ``hidden`` nodes no anchors."""
+    visible = material.visible.copy()
+    visible[hidden] = False
+    vectors = vectors_of(model, graph, material.places, raw)
+    return Scorer(model, vectors, store, Walker(graph), visible=visible, paths=material.paths)
+
+
+def node_queries(vectors: Vectors, rows: Ints, modality: str, texts: Mapping[int, str]) -> Queries:
+    """Stored items as queries that bring nothing but their content."""
+    said = [texts.get(int(r), "") for r in rows] if modality == "text" else None
+    return Queries(modality, {b: x[rows] for b, x in vectors.raw.items()}, said, rows)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Scored candidates of held-out queries: what a gate is fitted on."""
+
+    parts: Array = field(repr=False)  # (n, p)
+    right: Array = field(repr=False)  # (n,)
+    owner: Ints = field(repr=False)  # (n,)
+    known: Array = field(repr=False)  # (n,)
+    queries: int
+    gallery: int
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Queries made of items, with their anchors; ``rows`` are the items that stand behind them.
+
+    ``known`` ones are the collection's own, the others as good as new.
+    """
+
+    scorer: Scorer
+    queries: Queries
+    anchors: Anchors
+    rows: Ints
+    known: bool = False
+
+    @classmethod
+    def of_items(
+        cls, scorer: Scorer, material: Material, rows: Ints, *, known: bool = False
+    ) -> _Batch:
+        """Items of one modality that ask by their content."""
+        modality = corpus.modality_of(material.graph, rows[:1])[0]
+        queries = node_queries(scorer.vectors, rows, modality, material.texts)
+        return cls(scorer, queries, scorer.anchors(queries), rows, known)
+
+    def among(self, gallery: Ints, material: Material, relevance: str, seed: int) -> _Asked | None:
+        """Candidates for those queries that have right answers; None if too few have."""
+        right = corpus.relevance(material.graph, self.rows, gallery, relevance)
+        if len(gallery) > MAX_GALLERY:
+            drawn = np.random.default_rng(seed).random(len(gallery)) < MAX_GALLERY / len(gallery)
+            few = np.cumsum(right, axis=1) <= MAX_RIGHT
+            drawn = (drawn & ~right.any(axis=0)) | (right & few).any(axis=0)
+            gallery, right = gallery[drawn], right[:, drawn]
+        sure = self.scorer.known(self.anchors)
+        # a few words out of a long text may as well be another's: they teach nothing sure
+        asked = np.flatnonzero(right.any(axis=1) & ((sure >= 0.5) | (not self.known)))
+        if len(asked) < FEWEST_QUERIES:
+            return None
+        parts = self.scorer.parts(self.queries, gallery, self.anchors)[asked]  # (q, g, p)
+        right = right[asked]
+        keep = _candidates(parts, right) & (gallery[None, :] != self.rows[asked][:, None])
+        owner = np.nonzero(keep)[0].astype(np.int64)
+        known = sure[asked][owner]
+        truth = right[keep].astype(np.float32)
+        return _Asked(parts[keep], truth, owner, known, len(asked), len(gallery))
+
+
+def excerpt(text: str, *, seed: int) -> str:
+    """A few words in a row, as somebody would type them who looks for what the text describes."""
+    rng = np.random.default_rng(seed)
+    said = [w for w in words(text) if w not in STOP_WORDS] or [text]
+    if is_han(said[0]):
+        run = "".join(telling(said[0]))
+        first = int(rng.integers(max(1, len(run) - 3)))
+        return run[first : first + 4]
+    start = int(rng.integers(max(1, len(said) - 1)))
+    return " ".join(said[start : start + int(rng.integers(2, 4))])
+
+
+def _fit_gate(
+    model: Model,
+    key: str,
+    asked: Sequence[_Asked | None],
+    report: dict[str, JSON],
+    seed: int,
+) -> bool:
+    """Fit and keep one gate; whether there was enough to fit it on."""
+    found = [a for a in asked if a is not None]
+    if asked[0] is None:
+        return False
+    ranker: Ranker = registry.resolve("ranker", "fusion")()
+    first = np.cumsum([0, *(a.queries for a in found)])
+    ranker.fit(
+        np.concatenate([a.parts for a in found]),
+        np.concatenate([a.right for a in found]),
+        np.concatenate([a.owner + n for a, n in zip(found, first, strict=False)]),
+        np.concatenate([a.known for a in found]),
+        seed=seed,
+    )
+    model.gates[key] = ranker
+    one = np.eye(len(model.columns), dtype=np.float32)
+    report[key] = {
+        "queries": int(first[-1]),
+        "gallery": asked[0].gallery,
+        "map": _named(model, ranker.judged["parts"]),
+        "map_fused": round(ranker.judged["fused"], 4),
+        "weights": _named(model, ranker.weigh(one, 0.0).diagonal()),
+        "weights_known": _named(model, ranker.weigh(one, 1.0).diagonal()),
+    }
+    return True
+
+
+def _named(model: Model, values: Any) -> dict[str, JSON]:
+    return {name: round(float(v), 4) for name, v in zip(model.columns, values, strict=True)}
+
+
+def _candidates(parts: Array, right: Bools) -> Bools:
+    """The best of each column, and all right answers: what a search would consider."""
+    q, g, p = parts.shape
+    if g <= 4 * MAX_CANDIDATES:
+        return np.ones((q, g), np.bool_)
+    keep = right.copy()
+    for column in range(p):
+        best = np.argpartition(-parts[:, :, column], MAX_CANDIDATES, axis=1)[:, :MAX_CANDIDATES]
+        np.put_along_axis(keep, best, True, axis=1)
+    return keep
