@@ -21,7 +21,7 @@ from graphretrieval.types import JSON, Array, Bools, Graph, Ints, TextContent
 
 # hidden queries per direction: enough that a weight is known to a few per cent
 MAX_QUERIES = 200
-MAX_KNOWN = 60
+MAX_KNOWN = 120
 # with fewer a better weight cannot be told from luck
 FEWEST_QUERIES = 5
 # candidates per query and column that a gate learns from
