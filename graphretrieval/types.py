@@ -23,6 +23,8 @@ Bools: TypeAlias = npt.NDArray[np.bool_]
 JSON: TypeAlias = Any  # what json.dumps takes
 
 RELATION = re.compile(r"^[A-Z][A-Z0-9_]{0,63}$")
+#: What a modality may be called.
+MODALITY = re.compile(r"^[a-z][a-z0-9_-]{0,63}$")
 
 DESCRIBES = "DESCRIBES"
 IN_CATEGORY = "IN_CATEGORY"
@@ -81,7 +83,7 @@ class Node:
                 f"a node's id must be 1 to 1024 characters on one line, not {self.id[:80]!r}",
                 remedy="give the row an id of its own",
             )
-        if not self.modality or self.modality != self.modality.lower():
+        if not MODALITY.match(self.modality):
             raise InvalidNode(
                 f"node {self.id!r} has modality {self.modality!r}, which is not a lower-case word",
                 remedy="use image, text, audio, source, category or a lower-case word of your own",

@@ -29,10 +29,10 @@ def inspect_image(path: Path, limits: Limits) -> dict[str, Any]:
     """
     with _opened(path, limits) as picture:
         width, height = picture.size
+        _decode(picture, limits)  # before EXIF: of a PNG it may stand behind the pixels
         exif = picture.getexif()
         if exif.get(274) in (5, 6, 7, 8):  # the camera lay on its side
             width, height = height, width
-        _decode(picture, limits)
         known = Image.MIME.get(picture.format or "", "image/x-unknown")
         return {
             "media_type": _MEDIA_TYPES.get(picture.format or "", known),
