@@ -43,7 +43,13 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("audio_rate", 16_000, "recordings are encoded at this many samples a second", 4000),
     Setting("text_model", "auto", "text model: auto, none, a hub name in the cache, or a path"),
     Setting("aligners", "posteriors,pivot,words", "spaces learned and joined, by name"),
-    Setting("refiner", "propagate", "how vectors are refined over edges, or none"),
+    Setting(
+        "refiner",
+        "propagate",
+        "how vectors absorb their neighbours': propagate, none, sage, gat, rgcn, hgt, sign, or "
+        "auto, which chooses by hidden links",
+    ),
+    Setting("checkpoints", "", "folder that training goes on from after a kill; empty keeps none"),
     Setting("index", "exact", "nearest-vector index"),
 )
 
@@ -51,7 +57,7 @@ _BY_NAME = {row.name: row for row in SETTINGS}
 
 
 #: Settings that say where things lie and how fast they go, not what is learned from them.
-_PLACES = ("store", "cache_dir", "threads")
+_PLACES = ("store", "cache_dir", "threads", "checkpoints")
 
 
 @dataclass(frozen=True)
