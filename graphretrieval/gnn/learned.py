@@ -121,6 +121,7 @@ class LearnedRefiner:
             torch.manual_seed(seed)
             network = self.build()
         messages = [trial.typed.among(self.types_) for trial in found]
+        checkpoint = self._checkpoint(graph, h, edges, seed)
         done = train(
             network,
             self.embedder(network, graph, messages, h),
@@ -129,8 +130,10 @@ class LearnedRefiner:
             Schedule(steps=self.steps, **({"batch": 0} if not self.fanout else {}) | self.schedule),
             seed=seed,
             progress=progress,
-            checkpoint=self._checkpoint(graph, h, edges, seed),
+            checkpoint=checkpoint,
         )
+        if checkpoint:
+            checkpoint.discard()
         self.network_ = network
         self.active_ = done.step > 0 and surely_better(done.ranks, done.raw)
         self._report(len(edges), done)
