@@ -33,7 +33,8 @@ class Checkpoint:
         about = json.dumps({"fingerprint": self.fingerprint, "settings": dict(state.settings)})
         self.file.parent.mkdir(parents=True, exist_ok=True)
         draft = self.file.with_name(f".{self.file.name}-{os.getpid()}")
-        arrays = {k: np.ascontiguousarray(v) for k, v in state.arrays.items()}
+        # ascontiguousarray would give single numbers a dimension
+        arrays = {k: np.array(v, order="C") for k, v in state.arrays.items()}
         with draft.open("wb") as out:
             out.write(save(arrays, {"checkpoint": about}))
             out.flush()

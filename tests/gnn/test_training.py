@@ -143,7 +143,7 @@ def test_a_checkpoint_is_replaced_whole(tmp_path):
 
 
 def test_any_change_of_the_task_changes_its_fingerprint():
-    graph, h, _ = planted(0, n=60)
+    graph, h, _ = planted(0, n=300)
     edges = np.arange(5)
     marks = {
         fingerprint({"seed": 0}, graph, h, edges),
