@@ -344,6 +344,21 @@ class Changes:
     deleted_edges: tuple[tuple[str, str, str], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Space:
+    """A space that stored vectors live in: those of two spaces cannot be compared.
+
+    ``norm`` is the greatest length M of an item's vector, or 0 where lengths do not matter;
+    ``signature`` says what made the vectors (encoders, aligners, refiner, their state).
+    """
+
+    name: str
+    dim: int
+    signature: str
+    norm: float = 0.0
+    modalities: tuple[str, ...] = SEARCHED
+
+
 @dataclass(frozen=True)
 class State:
     """What a learned stage remembers: arrays for safetensors, settings for JSON. Never pickle."""

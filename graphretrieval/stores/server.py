@@ -353,6 +353,9 @@ def _is_ours(pid: int, home: Path) -> bool:
     with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)  # a child of ours that ended is no longer there
     try:
-        return f"--home-dir={home}" in Path(f"/proc/{pid}/cmdline").read_text("utf-8", "replace")
+        command = Path(f"/proc/{pid}/cmdline").read_text("utf-8", "replace")
+        state = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()[0]
     except OSError:
         return False
+    # one that is just being started has no command line yet, a zombie no longer
+    return f"--home-dir={home}" in command if command else state != "Z"
