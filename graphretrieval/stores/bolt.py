@@ -112,7 +112,7 @@ class Bolt:
 
         def call(driver: neo4j.Driver) -> list[neo4j.Record]:
             with driver.session(database=self.database) as session:
-                return list(session.run(neo4j.Query(query, timeout=WRITE), parameters))  # type: ignore[arg-type]
+                return list(session.run(neo4j.Query(query, timeout=WRITE), parameters))
 
         return self._guarded(call, WRITE)
 

@@ -181,9 +181,7 @@ def edge_count(name: str) -> str:
 def edge_index(name: str) -> str:
     """The index by which changed edges of one relation are found."""
     name = relation(name)
-    return (
-        f"CREATE RANGE INDEX revision_{name} IF NOT EXISTS FOR ()-[r:{name}]-() ON (r.revision)"
-    )
+    return f"CREATE RANGE INDEX revision_{name} IF NOT EXISTS FOR ()-[r:{name}]-() ON (r.revision)"
 
 
 def edge_keys(name: str) -> str:

@@ -135,7 +135,8 @@ def _is_same(node: Node, row: Any) -> bool:
     if not node.properties and not row["own"] and row["rest"] is None:
         return True
     own = {k: properties.plain(v) for k, v in row["own"]}
-    return own | json.loads(row["rest"] or "{}") == dict(node.properties)
+    own |= json.loads(row["rest"] or "{}")
+    return own == dict(node.properties)
 
 
 def _edges_of(local: SqliteStore, ids: Sequence[str]) -> Iterator[tuple[str, str, str]]:

@@ -147,10 +147,10 @@ class Neo4jStore:
             values = properties.write(node, revision, old and old[1], self.media_url)
             by_modality.setdefault(node.modality, []).append({"id": node.id, "values": values})
         for modality, ids in moved.items():
-            tx.run(cypher.relabel(modality), ids=ids).consume()  # type: ignore[arg-type]
+            tx.run(cypher.relabel(modality), ids=ids).consume()
         for modality, rows in by_modality.items():
-            for part in _parts(rows):
-                tx.run(cypher.put_nodes(modality), rows=part).consume()  # type: ignore[arg-type]
+            for some in _parts(rows):
+                tx.run(cypher.put_nodes(modality), rows=some).consume()
         return bool(fresh)
 
     def delete(self, ids: Sequence[str] = (), edges: Sequence[tuple[str, str, str]] = ()) -> int:
@@ -192,7 +192,7 @@ class Neo4jStore:
         def work(tx: neo4j.ManagedTransaction) -> bool:
             if tx.run(cypher.ADRIFT_NODES).peek() is not None:
                 return True
-            return any(tx.run(cypher.adrift_edges(t)).peek() is not None for t in types)  # type: ignore[arg-type]
+            return any(tx.run(cypher.adrift_edges(t)).peek() is not None for t in types)
 
         return self.bolt.read(work)
 
@@ -202,7 +202,7 @@ class Neo4jStore:
         query = cypher.edge_keys(relation)
         while after is not None:
             page = {"after": after, "limit": 10 * PAGE}
-            rows = self.bolt.read(lambda tx: [list(r) for r in tx.run(query, page)])  # type: ignore[arg-type] # noqa: B023
+            rows = self.bolt.read(lambda tx: [list(r) for r in tx.run(query, page)])  # noqa: B023
             yield from ((src, dst) for src, many in rows for dst in many)
             after = rows[-1][0] if len(rows) == 10 * PAGE else None
 
@@ -315,7 +315,7 @@ class Neo4jStore:
         out: dict[str, list[Edge]] = {i: [] for i in ids}
         for part in _parts(list(out)):
             asked = {"ids": part, "types": wanted, "limit": limit}
-            for row in self.bolt.read(lambda tx: [list(r) for r in tx.run(query, asked)]):  # type: ignore[arg-type] # noqa: B023
+            for row in self.bolt.read(lambda tx: [list(r) for r in tx.run(query, asked)]):  # noqa: B023
                 out[row[0]].append(Edge(*row[1:]))
         return [out[i] for i in ids]
 
@@ -340,7 +340,7 @@ class Neo4jStore:
         types = list(self._relations())
         for part in _parts(pairs, 200):
             asked = {"pairs": part, "types": types, "limit": EQUAL_PATHS}
-            for row in self.bolt.read(lambda tx: list(tx.run(query, asked))):  # type: ignore[arg-type] # noqa: B023
+            for row in self.bolt.read(lambda tx: list(tx.run(query, asked))):  # noqa: B023
                 order, path = _path(row["ids"], row["steps"])
                 if row["at"] not in best or order < best[row["at"]][0]:
                     best[row["at"]] = order, path
@@ -581,5 +581,3 @@ def _stamp_row(stamp: FileStamp) -> dict[str, Any]:
 def _parts(items: Sequence[T], size: int = PAGE) -> Iterator[list[T]]:
     for start in range(0, len(items), size):
         yield list(items[start : start + size])
-
-

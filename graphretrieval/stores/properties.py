@@ -25,7 +25,9 @@ _KEY = re.compile(r"^[A-Za-z][A-Za-z0-9_:.-]{0,63}$")
 _CAPTION = 60
 
 
-def write(node: Node, revision: int, old: Mapping[str, Any] | None, media_url: str) -> dict[str, Any]:
+def write(
+    node: Node, revision: int, old: Mapping[str, Any] | None, media_url: str
+) -> dict[str, Any]:
     """Properties for ``SET n +=``: ``None`` removes what is there and no longer wanted.
 
     Args:
@@ -53,7 +55,7 @@ def derived(node: Node, media_url: str) -> dict[str, Any]:
 
     words = "\n".join(dict.fromkeys(fold(part) for part in (node.title, node.text) if part))
     said = " ".join((node.title or node.text or node.id).split())
-    shown = f"{media_url}/thumbnails/{quote(node.id, safe='')}" if media_url else None
+    shown = f"{media_url}/api/thumbnail?id={quote(node.id, safe='')}" if media_url else None
     return {
         "folded": words or None,
         "caption": said if len(said) <= _CAPTION else said[: _CAPTION - 1] + "…",
@@ -63,7 +65,7 @@ def derived(node: Node, media_url: str) -> dict[str, Any]:
 
 def read(pairs: Sequence[Sequence[Any]]) -> Node:
     """The node of its properties; values of a wrong type that somebody typed in are put right."""
-    values = dict(pairs)
+    values: dict[str, Any] = {row[0]: row[1] for row in pairs}
     known = {name: _cast(name, values[name]) for name in _FIELDS if values.get(name) is not None}
     own = {k: v for k, v in values.items() if k not in RESERVED}
     try:
@@ -88,7 +90,9 @@ def plain(value: Any) -> Any:
     """Dates and points that somebody typed in, as text."""
     if isinstance(value, list):
         return [plain(v) for v in value]
-    return value if isinstance(value, str | int | float | bool | dict) or value is None else str(value)
+    return (
+        value if isinstance(value, str | int | float | bool | dict) or value is None else str(value)
+    )
 
 
 def is_native(key: str, value: Any) -> bool:

@@ -171,7 +171,7 @@ def fetch(cache: Path, version: str) -> Path:
     if maven is None:
         raise ServerError(
             "Neo4j's jars are not here yet, and Maven, which fetches them, is not installed",
-            remedy="install Maven 3.8 or newer (apt-get install maven), or use services/compose.yaml",
+            remedy="install Maven 3.8 or newer (apt install maven), or use services/compose.yaml",
         )
     lib.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=".lib-", dir=lib.parent))
@@ -332,7 +332,9 @@ def _wait_until_up(made: Status, http_port: int, bolt_port: int) -> None:
             return
         time.sleep(0.1)
     log = (home / "logs" / "console.log").read_text("utf-8", "replace").strip().splitlines()
-    why = next((x for x in reversed(log) if "ERROR" in x or "Exception" in x), "no error was logged")
+    why = next(
+        (x for x in reversed(log) if "ERROR" in x or "Exception" in x), "no error was logged"
+    )
     raise ServerError(
         f"Neo4j {made.version} did not come up within {START_SECONDS:.0f} s ({why[:300]})",
         remedy=f"look into {home / 'logs'}",
@@ -354,7 +356,9 @@ def _is_ours(pid: int, home: Path) -> bool:
         os.waitpid(pid, os.WNOHANG)  # a child of ours that ended is no longer there
     try:
         command = Path(f"/proc/{pid}/cmdline").read_text("utf-8", "replace")
-        state = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()[0]
+        state = (
+            Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()[0]
+        )
     except OSError:
         return False
     # one that is just being started has no command line yet, a zombie no longer

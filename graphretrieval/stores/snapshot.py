@@ -122,7 +122,9 @@ def of_rows(
     at = {ids[i]: row for row, i in enumerate(order)}
     src = np.array([at[e[0]] for e in edges], np.int32)
     dst = np.array([at[e[2]] for e in edges], np.int32)
-    return _graph([ids[i] for i in order], [modalities[i] for i in order], src, dst, edges, revision)
+    return _graph(
+        [ids[i] for i in order], [modalities[i] for i in order], src, dst, edges, revision
+    )
 
 
 def _graph(

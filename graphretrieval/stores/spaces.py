@@ -96,7 +96,7 @@ class Spaces:
                 {"id": i, "vector": v}
                 for i, v in zip(ids[start : start + BATCH], some.tolist(), strict=True)
             ]
-            self.bolt.write(lambda tx: tx.run(query, rows=rows).consume())  # type: ignore[arg-type] # noqa: B023
+            self.bolt.write(lambda tx: tx.run(query, rows=rows).consume())  # noqa: B023
 
     def use(self, name: str) -> None:
         """Switch to a space, once its indexes have taken in all vectors."""
@@ -116,7 +116,7 @@ class Spaces:
         for modality in space.modalities:
             self.bolt.run(cypher.drop_vector_index(name, modality))
         query = cypher.remove_vectors(name)
-        while self.bolt.write(lambda tx: tx.run(query, limit=BATCH).single(strict=True)["n"]):  # type: ignore[arg-type]
+        while self.bolt.write(lambda tx: tx.run(query, limit=BATCH).single(strict=True)["n"]):
             pass
         self.bolt.write(lambda tx: tx.run(cypher.DROP_SPACE, name=name).consume())
 
@@ -135,8 +135,10 @@ class Spaces:
         modalities = space.modalities if modality is None else (modality,)
         wide = max(LEAST_WIDE, WIDER * k)
         modern = self.modern()
-        texts = [cypher.nearest(name, m, modern=modern) for m in modalities if m in space.modalities]
-        out = []
+        texts = [
+            cypher.nearest(name, m, modern=modern) for m in modalities if m in space.modalities
+        ]
+        out: list[list[tuple[str, float]]] = []
         for q in queries:
             length = float(np.linalg.norm(q))
             if length == 0 or k < 1:

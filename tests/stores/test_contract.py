@@ -13,7 +13,6 @@ from graphretrieval.stores import replica
 from graphretrieval.stores.bolt import Bolt
 from graphretrieval.stores.neo4j import Neo4jStore
 from graphretrieval.stores.replica import Replica
-
 from tests.conftest import Server
 
 from .contract import StoreContract
