@@ -22,9 +22,9 @@ Ints: TypeAlias = npt.NDArray[np.int64]
 Bools: TypeAlias = npt.NDArray[np.bool_]
 JSON: TypeAlias = Any  # what json.dumps takes
 
-RELATION = re.compile(r"^[A-Z][A-Z0-9_]{0,63}$")
+RELATION = re.compile(r"^[A-Z][A-Z0-9_]{0,63}\Z")
 #: What a modality may be called.
-MODALITY = re.compile(r"^[a-z][a-z0-9_-]{0,63}$")
+MODALITY = re.compile(r"^[a-z][a-z0-9_-]{0,63}\Z")
 
 DESCRIBES = "DESCRIBES"
 IN_CATEGORY = "IN_CATEGORY"

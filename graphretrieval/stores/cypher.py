@@ -19,7 +19,7 @@ KNOWN = {
     "Category": "category",
 }
 _TAKEN = frozenset({*KNOWN, "Node", "Item"})
-_SPACE = re.compile(r"^[a-z0-9_]{1,48}$")
+_SPACE = re.compile(r"^[a-z0-9_]{1,48}\Z")
 #: An edge's content as one string, to see on the server whether somebody changed it.
 _STAMP = "toString(toFloat(r.weight)) + ' ' + r.origin + ' ' + r.status"
 
