@@ -357,17 +357,17 @@ ORDER BY n.id LIMIT $limit
 """
 ADOPT_NODES = """
 UNWIND $rows AS row MATCH (n) WHERE elementId(n) = row.element
-SET n:Node, n += row.values
+SET n += row.values  // a taken id first, then the label that forbids it
+SET n:Node
 """
 
 
-def adrift_edges(name: str) -> str:
-    """Edges that nobody stamped, or whose content is no longer what was stamped."""
-    return f"""
-MATCH (s:Node)-[r:{relation(name)}]->(d:Node)
-WHERE {_OURS} AND (r.revision IS NULL OR r.stamp IS NULL
-  OR r.stamp <> coalesce({_STAMP}, ''))
-RETURN DISTINCT s.id AS src, d.id AS dst
+# edges that nobody stamped, or whose content is no longer what was stamped
+ADRIFT_EDGES = f"""
+MATCH (s:Node)-[r]->(d:Node)
+WHERE type(r) IN $types AND {_OURS}
+  AND (r.revision IS NULL OR r.stamp IS NULL OR r.stamp <> coalesce({_STAMP}, ''))
+RETURN DISTINCT type(r) AS type, s.id AS src, d.id AS dst
 """
 
 
@@ -376,9 +376,9 @@ def adopt_edges(name: str) -> str:
     return f"""
 UNWIND $rows AS row
 MATCH (s:Node {{id: row.src}})-[r:{relation(name)}]->(d:Node {{id: row.dst}})
-WITH row, collect(r) AS all
-FOREACH (r IN tail(all) | DELETE r)
-WITH head(all) AS r
+WITH row, collect(r) AS found
+FOREACH (double IN tail(found) | DELETE double)
+WITH head(found) AS r
 SET r.weight = CASE WHEN toFloat(r.weight) >= 0.0 AND toFloat(r.weight) < 1.0e300
       THEN toFloat(r.weight) ELSE 1.0 END,
     r.origin = coalesce(toString(r.origin), 'user'),

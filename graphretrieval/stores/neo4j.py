@@ -52,9 +52,6 @@ class Neo4jStore:
         self.identity = str(meta["store"])
         self.spaces = Spaces(bolt)
         self._indexed: set[str] = set()
-        self._types: tuple[str, ...] = ()
-        #: The bookmark after this client's last write: a newer one is somebody else's.
-        self.own_bookmark: frozenset[str] = frozenset()
 
     # --- lifecycle ----------------------------------------------------------------------
 
@@ -187,12 +184,12 @@ class Neo4jStore:
 
     def is_adrift(self) -> bool:
         """Whether there are nodes or edges that nobody stamped, or edges edited by others."""
-        types = self._relations()
+        types = list(self._relations())
 
         def work(tx: neo4j.ManagedTransaction) -> bool:
             if tx.run(cypher.ADRIFT_NODES).peek() is not None:
                 return True
-            return any(tx.run(cypher.adrift_edges(t)).peek() is not None for t in types)
+            return tx.run(cypher.ADRIFT_EDGES, types=types).peek() is not None
 
         return self.bolt.read(work)
 
@@ -221,17 +218,18 @@ class Neo4jStore:
             gone: nodes, and
             gone_edges: edges that vanished without a tombstone.
         """
-        self._index_relations(self._relations())
-        types = self._types
+        types = list(self._relations())
+        self._index_relations(types)
 
         def work(tx: neo4j.ManagedTransaction) -> int:
             revision = int(tx.run(cypher.LOCK).single(strict=True)["revision"]) + 1
             moved = foreign.adopt_nodes(tx, revision, edited, self.media_url)
-            for name in types:
-                rows = [r.data() for r in tx.run(cypher.adrift_edges(name))]
-                if rows:
-                    tx.run(cypher.adopt_edges(name), rows=rows, revision=revision).consume()
-                    moved = True
+            rows: dict[str, list[dict[str, str]]] = {}
+            for r in tx.run(cypher.ADRIFT_EDGES, types=types):
+                rows.setdefault(r["type"], []).append({"src": r["src"], "dst": r["dst"]})
+            for name, ends in rows.items():
+                tx.run(cypher.adopt_edges(name), rows=ends, revision=revision).consume()
+            moved |= bool(rows)
             there = {r["id"] for r in tx.run(cypher.THERE, ids=list(gone))}
             dead = [{"kind": "node", "name": i} for i in gone if i not in there]
             dead += [
@@ -420,8 +418,7 @@ class Neo4jStore:
     def _relations(self) -> tuple[str, ...]:
         """Relations there are whose names are ours to read."""
         rows = self.bolt.read(lambda tx: [r["type"] for r in tx.run(cypher.TYPES)])
-        self._types = tuple(name for name in rows if RELATION.match(name))
-        return self._types
+        return tuple(name for name in rows if RELATION.match(name))
 
     # --- the whole and what changed -----------------------------------------------------
 

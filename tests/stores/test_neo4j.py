@@ -304,7 +304,7 @@ def _allowed(names: tuple[str, ...]) -> set[str]:
     out.add(cypher.put_nodes("text"))
     for build in (
         *(cypher.put_edges, cypher.delete_edges, cypher.changed_edges, cypher.edge_index),
-        *(cypher.edge_count, cypher.put_nodes, cypher.adrift_edges),
+        *(cypher.edge_count, cypher.put_nodes),
     ):
         for name in ("R", *names):
             with contextlib.suppress(InvalidNode):
