@@ -212,6 +212,13 @@ RETURN id, src, type, dst, weight, origin, status, revision
 """
 
 
+TWO_HOP = """
+MATCH (:Node {id: $id})-[a]->(:Node)-[b]->(n:Node)
+WHERE a.status = 'asserted' AND b.status = 'asserted'
+RETURN DISTINCT n.id AS id
+"""
+
+
 def paths(max_hops: int) -> str:
     """The strongest of the shortest paths of each pair, as node ids, relations and directions."""
     return f"""

@@ -317,6 +317,10 @@ class Neo4jStore:
                 out[row[0]].append(Edge(*row[1:]))
         return [out[i] for i in ids]
 
+    def two_hop(self, id: str) -> list[str]:
+        """All that is two asserted edges away, along the arrows."""
+        return self.bolt.read(lambda tx: [r["id"] for r in tx.run(cypher.TWO_HOP, id=id)])
+
     def paths(
         self, sources: Sequence[str], targets: Sequence[str], *, max_hops: int = 3
     ) -> list[Path | None]:

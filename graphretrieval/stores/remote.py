@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from graphretrieval.config import Config
-from graphretrieval.errors import ConfigError, StoreAway
+from graphretrieval.errors import ConfigError, GraphRetrievalError, StoreAway
 from graphretrieval.stores import server
 from graphretrieval.stores.bolt import Bolt
 from graphretrieval.stores.neo4j import Neo4jStore
@@ -47,6 +47,9 @@ def connect(url: str, config: Config) -> tuple[Replica, Path]:
         if identity is None:
             bolt.close()
             raise
+    except GraphRetrievalError:
+        bolt.close()
+        raise
 
     def again() -> Neo4jStore:
         return found or Neo4jStore(bolt, media_url=config["media_url"])
@@ -55,13 +58,6 @@ def connect(url: str, config: Config) -> tuple[Replica, Path]:
     folder.mkdir(parents=True, exist_ok=True)
     limit = int(config["snapshot_max_bytes"]) or _half_of_memory()
     return Replica(again, folder / "snapshot.db", max_bytes=limit), folder
-
-
-def open_direct(url: str, config: Config) -> Neo4jStore:
-    """Open a remote store without a replica, for copying and migrating."""
-    address, user, database = parse(url)
-    bolt = Bolt(address, (user, password_for(address, user)), database=database, quick=10)
-    return Neo4jStore(bolt, media_url=config["media_url"])
 
 
 def parse(url: str) -> tuple[str, str, str | None]:

@@ -29,7 +29,7 @@ PATIENCE = 1.5
 # one that must see this client's own write waits longer
 OWN_WRITE = 10.0
 # between two comparisons with what others may have edited: a share of the time one takes
-REST_SHARE, LEAST_REST, LONGEST_REST = 3.0, 0.3, 3.0
+REST_SHARE, LEAST_REST, LONGEST_REST = 1.5, 0.3, 1.5
 # bytes of the arrays that paths are searched on, for each node (its id above all) and edge
 NODE_BYTES, EDGE_BYTES = 200, 60
 

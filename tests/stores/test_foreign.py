@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from graphretrieval.stores import foreign
 from graphretrieval.stores.neo4j import Neo4jStore
 from graphretrieval.stores.replica import Replica
 from graphretrieval.types import DESCRIBES, Edge, Node
@@ -31,6 +32,7 @@ def store(replica: Replica) -> Replica:
         ],
     )
     replica.export()
+    foreign.notice(replica.remote, replica.local)  # a server just started plans each query first
     return replica
 
 
