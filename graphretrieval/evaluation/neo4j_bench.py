@@ -108,7 +108,7 @@ def _empty(bolt: Bolt) -> None:
 def _has_rust() -> bool:
     from importlib.util import find_spec
 
-    return find_spec("neo4j._codec.packstream._rust") is not None
+    return find_spec("neo4j._rust") is not None
 
 
 def _load(store: GraphStore, sample: Sample) -> dict[str, JSON]:
