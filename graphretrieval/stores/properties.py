@@ -54,7 +54,9 @@ def derived(node: Node, media_url: str) -> dict[str, Any]:
     from urllib.parse import quote
 
     words = "\n".join(dict.fromkeys(fold(part) for part in (node.title, node.text) if part))
-    said = " ".join((node.title or node.text or node.id).split())
+    # texts of one picture share its title: their own words tell them apart
+    first = (node.text, node.title) if node.modality == "text" else (node.title, node.text)
+    said = " ".join((first[0] or first[1] or node.id).split())
     shown = f"{media_url}/api/thumbnail?id={quote(node.id, safe='')}" if media_url else None
     return {
         "folded": words or None,

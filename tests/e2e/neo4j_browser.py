@@ -1,6 +1,7 @@
 """Neo4j Browser in headless Chromium: log in, style, run, photograph.
 
-    python -m tests.e2e.neo4j_browser http://127.0.0.1:7474/browser/ bolt://127.0.0.1:7687 docs/browser
+    python -m tests.e2e.neo4j_browser http://127.0.0.1:7474/browser/ \\
+        bolt://127.0.0.1:7687 docs/browser
 
 takes the screenshots of docs/browser.md from a running server that holds the demo collection; the
 password comes from GRAPHRETRIEVAL_NEO4J_PASSWORD.

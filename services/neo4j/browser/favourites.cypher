@@ -6,7 +6,7 @@ MATCH (i:Image) WHERE toLower(i.title) CONTAINS toLower('tiger')
 WITH i LIMIT 1 MATCH p = (i)-[]-(:Node) RETURN p LIMIT 100;
 
 // The shortest paths between two items
-MATCH (a:Node {caption: 'tiger'}), (b:Node {caption: 'lion'}) WHERE a.id < b.id
+MATCH (a:Image {title: 'tiger'}), (b:Image {title: 'lion'})
 WITH a, b LIMIT 1 MATCH p = allShortestPaths((a)-[*..4]-(b)) RETURN p LIMIT 25;
 
 // Words in any language
