@@ -17,9 +17,6 @@ from tests.conftest import Server
 
 from .proxy import Proxy
 
-# where a handshake is cut short, the driver leaves its socket to the garbage collector
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
 # what was promised
 DEGRADED, HEALED = 2.0, 5.0
 
