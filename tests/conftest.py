@@ -96,6 +96,7 @@ def wipe(found: Server) -> None:
     bolt.close()
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """All that use the server run in one worker, so that there is one server."""
     for item in items:
