@@ -23,7 +23,7 @@ import numpy as np
 from graphretrieval import registry
 from graphretrieval.aligners.cca import CcaAligner
 from graphretrieval.config import Config
-from graphretrieval.evaluation.planted import SIGNAL, Planted, aligned, cpu, make
+from graphretrieval.evaluation.planted import MODALITIES, SIGNAL, Planted, aligned, cpu, make
 from graphretrieval.gnn.kernel import threads, using
 from graphretrieval.gnn.propagate import PropagateRefiner
 from graphretrieval.retriever import Retriever

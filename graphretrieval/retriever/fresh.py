@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from graphretrieval.config import Config
-from graphretrieval.errors import SnapshotTooOld
+from graphretrieval.errors import InputRefused, SnapshotTooOld
 from graphretrieval.protocols import GraphStore
 from graphretrieval.retriever import features
 from graphretrieval.retriever.bundle import Embedded
@@ -32,11 +32,18 @@ def raw_of(model: Model, nodes: Sequence[Node], config: Config) -> dict[str, Arr
             if modality in model.encoders:
                 found = {modality: features.encode(model.encoders[modality], mine, reader, config)}
             else:
-                found = features.own_vectors({modality: mine})
+                found = _brought(modality, mine)
             for x in found.values():
                 for block, rows in model.align(modality, x).items():
                     out[block][places] = rows
     return out
+
+
+def _brought(modality: str, nodes: Sequence[Node]) -> dict[str, Array]:
+    try:
+        return features.own_vectors({modality: nodes})
+    except InputRefused:
+        return {}  # their file was moved away: as for media, the rows stay zero
 
 
 def _name_categories(
