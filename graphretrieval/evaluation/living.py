@@ -59,7 +59,7 @@ def freshness(n: int = 50_000, seed: int = 0, links: int = LINKS) -> dict[str, J
         built = time.perf_counter() - started
         out: dict[str, JSON] = {
             "machine": {"cpu": cpu(), "threads": count},
-            "depth": living.kb.bundles.load()[0].refiners["cca"].depth_,
+            "depth": _depth(living.kb),
             "sizes": {"nodes": n, **living.kb.store.counts(), "built_seconds": round(built, 1)},
         }
         with timed(out, "first_search_ms"):
@@ -100,6 +100,12 @@ def build(path: Path, n: int, seed: int, share: float = 1.0) -> Living:
     refined = refine_nodes(model, graph, raw)
     kb.bundles.save(model, Embedded(tuple(graph.ids), raw, refined))
     return Living(kb, world, ids)
+
+
+def _depth(kb: Retriever) -> int:
+    found = kb.bundles.load()
+    refiner = found[0].refiners["cca"] if found else None
+    return int(getattr(refiner, "depth_", 0))
 
 
 def fill(kb: Retriever, world: Planted, seed: int, share: float = 1.0) -> Sequence[str]:

@@ -75,7 +75,7 @@ class Live:
         self.pushes: dict[str, Push] | None = None
         if refined is None:
             self.pushes = self._pushes()
-            refined = {b: self._unscaled(b) for b in raw}
+            refined = {b: self.refined(b) for b in raw}
         self._raw_scaled = {b: Grown(scaled(b, x)) for b, x in raw.items()}
         self._refined_scaled = {b: Grown(scaled(b, x)) for b, x in refined.items()}
         self.attributes = Attributes(store)
@@ -250,7 +250,8 @@ class Live:
                 self._raw[b] = out[b].layers[0]  # z⁰ is the raw vectors
         return out
 
-    def _unscaled(self, block: str) -> Array:
+    def refined(self, block: str) -> Array:
+        """Refined vectors of a block ``(n, d)``, unscaled."""
         if self.pushes is not None and block in self.pushes:
             return self.pushes[block].refined
         return self._raw[block].x

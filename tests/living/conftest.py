@@ -10,7 +10,10 @@ import pytest
 from graphretrieval import registry
 from graphretrieval.config import Config
 from graphretrieval.protocols import GraphStore
+from graphretrieval.retriever import Retriever
 from tests.stores.test_contract import STORES
+
+from . import world
 
 
 @pytest.fixture(params=list(STORES))
@@ -28,6 +31,20 @@ def new_store(
     yield make
     for store in opened:
         store.close()
+
+
+@pytest.fixture
+def kb(
+    new_store: Callable[[], GraphStore],
+    tmp_path: Path,
+    config: Config,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Retriever:
+    """Texts and pictures of a few topics, half of the texts linked, and a model in service."""
+    world.register(monkeypatch)
+    store = new_store()
+    world.topics(store)
+    return world.served(store, tmp_path / "world", config)
 
 
 @pytest.fixture

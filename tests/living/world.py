@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
+import pytest
 
 from graphretrieval import registry
 from graphretrieval.config import Config
 from graphretrieval.gnn.propagate import PropagateRefiner
 from graphretrieval.protocols import GraphStore
+from graphretrieval.retriever import Retriever
 from graphretrieval.retriever.bundle import Embedded
 from graphretrieval.retriever.live import Live
 from graphretrieval.retriever.model import ALIKE, Model
 from graphretrieval.retriever.query import Filter, Term
 from graphretrieval.retriever.score import Queries
-from graphretrieval.types import DESCRIBES, IN_CATEGORY, RELATED_TO, Array, Edge, Node
+from graphretrieval.types import DESCRIBES, IN_CATEGORY, RELATED_TO, Array, Edge, Node, State
 
-DIM = 6
+DIM = 12
 MODALITIES = ("audio", "category", "image", "text")
 
 
 class HashEncoder:
-    """The same text gives the same vector, another text an unrelated one."""
+    """The first word gives a direction, the whole text a deviation from it.
+
+    Pictures and sounds see both turned by half a right angle: what relates them to texts is left to
+    be learned.
+    """
 
     dim = DIM
     version = "hash-1"
@@ -32,11 +39,28 @@ class HashEncoder:
         self.modality = modality
 
     def encode(self, contents: Sequence[object]) -> Array:
-        out = np.empty((len(contents), DIM), np.float32)
-        for i, content in enumerate(contents):
-            digest = hashlib.sha256(content.text.encode()).digest()  # type: ignore[attr-defined]
-            out[i] = np.random.default_rng(list(digest[:8])).standard_normal(DIM)
-        return out
+        said = [content.text for content in contents]  # type: ignore[attr-defined]
+        rows = [_drawn(text.split()[0]) + 0.5 * _drawn(text) for text in said if text]
+        out = np.array(rows, np.float32).reshape(-1, DIM)
+        return out if self.modality == "text" else np.asarray(out @ _turn(), np.float32)
+
+    def state(self) -> State:
+        return State({}, {"modality": self.modality})
+
+    @classmethod
+    def from_state(cls, state: State) -> HashEncoder:
+        return cls(state.settings["modality"])
+
+
+def _drawn(word: str) -> Array:
+    digest = hashlib.sha256(word.encode()).digest()
+    return np.random.default_rng(list(digest[:8])).standard_normal(DIM).astype(np.float32)
+
+
+def _turn() -> Array:
+    """A rotation by 80 degrees in each pair of axes."""
+    c, s = np.cos(1.4), np.sin(1.4)
+    return np.kron(np.eye(DIM // 2), [[c, -s], [s, c]]).astype(np.float32)
 
 
 class Halves:
@@ -49,6 +73,13 @@ class Halves:
 
     def embed(self, modality: str, features: Array) -> Array:
         return features[:, ::-1].copy() if self.turn else features
+
+    def state(self) -> State:
+        return State({}, {"turn": self.turn})
+
+    @classmethod
+    def from_state(cls, state: State) -> Halves:
+        return cls(state.settings["turn"])
 
 
 def model(seed: int = 0, depth: int = 3) -> Model:
@@ -122,3 +153,42 @@ def answers(live: Live, name: str, k: int = 200) -> dict[str, float]:
         [Term("node", name, 1.0, queries)], ("image", "text", "audio"), k, Filter()
     )
     return {hit.id: hit.score for hit in hits}
+
+
+def register(patch: pytest.MonkeyPatch) -> None:
+    """Let models of these stages be saved and loaded."""
+    for kind, name, cls in (("encoder", "hash", HashEncoder), ("aligner", "halves", Halves)):
+        rows = {**registry._ROWS[kind], name: (f"{__name__}:{cls.__name__}", None)}
+        patch.setitem(registry._ROWS, kind, rows)
+
+
+TOPICS = 8
+
+
+def topics(store: GraphStore, n: int = 120, linked: int = 60) -> None:
+    """Texts and pictures of a few topics; the first texts describe pictures of their topic."""
+    nodes = [node(f"img{i:03d}", "image", f"topic{i % TOPICS} picture {i}") for i in range(n)]
+    nodes += [node(f"txt{i:03d}", "text", f"topic{i % TOPICS} text {i}") for i in range(n)]
+    nodes += [Node(f"cat:{t}", "category", title=f"topic{t}") for t in range(TOPICS)]
+    edges = [Edge(f"img{i:03d}", IN_CATEGORY, f"cat:{i % TOPICS}") for i in range(0, n, 3)]
+    store.upsert(nodes, [*edges, *descriptions(range(linked))])
+
+
+def descriptions(rows: Iterable[int], shift: int = 0) -> list[Edge]:
+    """Text i describes picture i and the next of its topic; shifted, those of another topic."""
+    return [
+        Edge(f"txt{i:03d}", DESCRIBES, f"img{(i + step + shift) % 120:03d}", origin="user")
+        for i in rows
+        for step in (0, TOPICS)
+    ]
+
+
+def served(store: GraphStore, path: Path, config: Config) -> Retriever:
+    """A knowledge base over this store with the model above in service."""
+    kb = Retriever(store, path, config)
+    live = live_of(store, config, depth=1)
+    live.model.meta["revision"] = store.revision
+    embedded = live.embedded()
+    refined = {b: live.refined(b)[[live.row[i] for i in embedded.ids]] for b in embedded.raw}
+    kb.bundles.save(live.model, Embedded(embedded.ids, embedded.raw, refined))
+    return kb
