@@ -30,7 +30,7 @@ class Setting:
 SETTINGS: tuple[Setting, ...] = (
     Setting("store", "graphretrieval.db", "file or URL of the store"),
     Setting("cache_dir", "~/.cache/graphretrieval", "where features and demo data are kept"),
-    Setting("threads", 0, "threads for learning and search; 0 takes the CPU quota", 0),
+    Setting("threads", 0, "threads for learning and search; 0 takes what the CPU quota allows", 0),
     Setting("max_file_mb", 2048, "larger files are refused", 1),
     Setting("max_pixels", 60_000_000, "pictures of more pixels are refused", 1),
     Setting("max_audio_seconds", 36_000, "longer recordings are refused", 1),
@@ -51,6 +51,10 @@ SETTINGS: tuple[Setting, ...] = (
 _BY_NAME = {row.name: row for row in SETTINGS}
 
 
+#: Settings that say where things lie and how fast they go, not what is learned from them.
+_PLACES = ("store", "cache_dir", "threads")
+
+
 @dataclass(frozen=True)
 class Config:
     """The settings in force; ``config["threads"]``."""
@@ -59,6 +63,10 @@ class Config:
 
     def __getitem__(self, name: str) -> Any:
         return self.values.get(name, _row(name).default)
+
+    def learned_with(self) -> dict[str, Any]:
+        """The settings that a model depends on."""
+        return {row.name: self[row.name] for row in SETTINGS if row.name not in _PLACES}
 
     def replace(self, **arguments: Any) -> Config:
         """The same settings with some changed."""

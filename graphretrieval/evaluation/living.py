@@ -23,8 +23,9 @@ import numpy as np
 from graphretrieval import registry
 from graphretrieval.aligners.cca import CcaAligner
 from graphretrieval.config import Config
+from graphretrieval.cpus import threads
 from graphretrieval.evaluation.planted import MODALITIES, SIGNAL, Planted, aligned, cpu, make
-from graphretrieval.gnn.kernel import threads, using
+from graphretrieval.gnn.kernel import using
 from graphretrieval.gnn.propagate import PropagateRefiner
 from graphretrieval.retriever import Retriever
 from graphretrieval.retriever import open as open_kb

@@ -22,7 +22,8 @@ from scipy.sparse import csr_matrix
 
 from graphretrieval.aligners.cca import CcaAligner
 from graphretrieval.arrays import adjacency, csr, normalise
-from graphretrieval.gnn.kernel import Messages, threads, using
+from graphretrieval.cpus import threads
+from graphretrieval.gnn.kernel import Messages, using
 from graphretrieval.gnn.propagate import PropagateRefiner
 from graphretrieval.indexes.exact import ExactIndex
 from graphretrieval.types import DESCRIBES, JSON, RELATED_TO, Array, Bools, Graph, Ints, Supervision

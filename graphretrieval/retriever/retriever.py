@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 import numpy as np
 
 from graphretrieval import config as settings
-from graphretrieval import registry
+from graphretrieval import cpus, registry
 from graphretrieval.config import Config
 from graphretrieval.errors import BundleError, ConfigError, NotFitted, QueryError, UnknownNode
 from graphretrieval.protocols import GraphStore, Progress, silent
@@ -197,6 +197,7 @@ class Retriever:
         Raises:
             NothingToLearn: no item is linked or in a category.
         """
+        cpus.settle(self.config["threads"])
         graph = self.store.export()
         visible = np.ones(len(graph.ids), np.bool_)
         with MediaReader(Limits.of(self.config)) as reader:
@@ -233,21 +234,25 @@ class Retriever:
         apart[variants(graph, text_rows, langs, np.flatnonzero(held))] = True
         x: dict[str, Array] = dict(features.own_vectors(nodes))
         encoders: dict[str, Any] = {}
+        ready = self._encoders_in_service(graph, seed)
         for modality, items in nodes.items():
             if modality in x:
                 continue
             rows = places.rows[modality]
             seen = np.flatnonzero(visible[rows] & ~apart[rows])
-            groups = parallel(graph, rows[seen]) if modality == "text" else None
-            encoders[modality] = features.fit_encoder(
-                modality,
-                [items[i] for i in seen],
-                reader,
-                self.config,
-                groups=groups,
-                seed=seed,
-                progress=progress,
-            )
+            if modality in ready and len(seen) == len(rows):
+                encoders[modality] = ready[modality]
+            else:
+                groups = parallel(graph, rows[seen]) if modality == "text" else None
+                encoders[modality] = features.fit_encoder(
+                    modality,
+                    [items[i] for i in seen],
+                    reader,
+                    self.config,
+                    groups=groups,
+                    seed=seed,
+                    progress=progress,
+                )
             x[modality] = features.encode(
                 encoders[modality], items, reader, self.config, progress=progress
             )
@@ -267,6 +272,25 @@ class Retriever:
             ),
             encoders,
         )
+
+    def _encoders_in_service(self, graph: Graph, seed: int) -> dict[str, Any]:
+        """Encoders that would come out the same if they were fitted on all of this graph's items.
+
+        Those of texts also learn from links, of which some may be hidden now.
+        """
+        version = self.bundles.current()
+        if version is None:
+            return {}
+        meta = self.bundles.meta(version)
+        made_of = (meta.get("revision"), meta.get("seed"), meta.get("settings"))
+        if made_of != (graph.revision, seed, self.config.learned_with()):
+            return {}
+        encoders = self.serving.newest().model.encoders
+        return {
+            m: e
+            for m, e in encoders.items()
+            if m != Modality.TEXT and meta["items"].get(m) == len(graph.rows_of(m))
+        }
 
     def _nodes(self, graph: Graph, rows: Sequence[int] | Any) -> list[Node]:
         found = self.store.get([graph.ids[i] for i in rows])

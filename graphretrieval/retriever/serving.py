@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from graphretrieval import cpus
 from graphretrieval.config import Config
 from graphretrieval.errors import NotFitted, SnapshotTooOld
 from graphretrieval.protocols import GraphStore
@@ -71,6 +72,7 @@ class Serving:
             found = self.bundles.load(version)
             if found is None:
                 raise NotFitted("nothing has been learned yet", remedy="run `graphretrieval fit`")
+            cpus.settle(self.config["threads"])
             since = int(found[0].meta["revision"])
             primed = live is not None and live.pushes is not None
             args = (version, *found, since, self.store, self.config)
