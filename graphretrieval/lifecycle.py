@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from graphretrieval import privacy
 from graphretrieval.errors import BundleError, NotFitted, SnapshotTooOld, StoreBusy
 from graphretrieval.protocols import Progress, silent
 from graphretrieval.retriever import Retriever
@@ -91,6 +92,11 @@ def refit(kb: Retriever, *, seed: int = 0, progress: Progress = silent) -> Refit
             kb.serving.renew()
         seconds = time.perf_counter() - started
         return replace(known, seconds=seconds)
+
+
+def forget(kb: Retriever, ids: Sequence[str], by: str | None = None) -> dict[str, JSON]:
+    """Remove nodes and all that was made from them; see :func:`graphretrieval.privacy.forget`."""
+    return privacy.forget(kb, ids, by=by)
 
 
 def rollback(kb: Retriever) -> str:

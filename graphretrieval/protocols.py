@@ -140,6 +140,12 @@ class GraphStore(Protocol):
     def changes_since(self, revision: int) -> Changes:
         """Everything committed after ``revision``; may raise ``SnapshotTooOld``."""
 
+    def scrub(self) -> None:
+        """Leave nothing of what was deleted in the store's own files, where that is in its hands.
+
+        Stores that can have ``"scrub"`` among their capabilities.
+        """
+
     def backup(self, path: FilePath) -> None:
         """A consistent copy while others read and write."""
 

@@ -18,7 +18,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -222,11 +222,58 @@ class Bundles:
                 remedy="fit again with this release",
             )
         for name, found in sums.items():
-            if manifest["sha256"].get(name) != found:
+            if found not in _sums(manifest["sha256"].get(name)):
                 raise BundleError(
                     f"{folder / name} is not what was written (its sha256 differs)",
                     remedy="fit again, or restore a backup",
                 )
+
+    def strip(self, version: str, ids: Sequence[str]) -> int:
+        """Remove nodes' vectors from a version; what neighbours absorbed of them goes as well.
+
+        Files are replaced one by one; in between the manifest knows the old and the new.
+
+        Returns:
+            How many vectors there were.
+        """
+        from safetensors.numpy import load_file, save_file
+
+        self.check(version)
+        folder, gone = self.folder / version, set(ids)
+        tensors = load_file(folder / "vectors.safetensors")
+        there = json.loads(tensors["ids"].tobytes())
+        keep = np.array([name not in gone for name in there], np.bool_)
+        about = json.loads((folder / "model.json").read_text("utf-8"))
+        known = about["meta"].get("frozen", [])
+        frozen = [link for link in known if not gone & {link[0], link[2]}]
+        if keep.all() and len(frozen) == len(known):
+            return 0
+        left = {k: x[keep] for k, x in tensors.items() if k.startswith("raw/")}
+        names = json.dumps([n for n in there if n not in gone]).encode()
+        draft = folder / f".vectors-{os.getpid()}"
+        save_file({"ids": np.frombuffer(names, np.uint8), **left}, draft)
+        self._replace(version, "vectors.safetensors", draft)
+        if len(frozen) < len(known):
+            about["meta"]["frozen"] = frozen
+            draft.write_text(json.dumps(about, ensure_ascii=False, indent=1), "utf-8")
+            self._replace(version, "model.json", draft)
+        return int((~keep).sum())
+
+    def _replace(self, version: str, name: str, draft: Path) -> None:
+        folder = self.folder / version
+        manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+        new = _sha256(draft)
+        _sync(draft)
+        for sums in ([*_sums(manifest["sha256"][name]), new], new):
+            manifest["sha256"][name] = sums
+            text = folder / f".manifest-{os.getpid()}"
+            text.write_text(json.dumps(manifest, indent=1), "utf-8")
+            _sync(text)
+            text.replace(folder / "manifest.json")
+            _sync(folder)
+            if draft.exists():
+                draft.replace(folder / name)
+                _sync(folder)
 
     def load(self, version: str | None = None) -> tuple[Model, Embedded] | None:
         """A version (the one in service by default) with its vectors; ``None`` before any fit."""
@@ -325,6 +372,11 @@ def _read(folder: Path) -> tuple[Model, Embedded]:
 def _sha256(file: Path) -> str:
     with file.open("rb") as f:
         return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def _sums(known: JSON) -> list[str]:
+    """What a file may be: one thing, or two while it is being replaced."""
+    return [known] if isinstance(known, str) else list(known or ())
 
 
 def _alive(pid: str) -> bool:

@@ -109,7 +109,8 @@ class Live:
             primed: be ready for deltas, which takes one refinement of everything.
         """
         graph = store.export()
-        if tuple(graph.ids) == embedded.ids and graph.revision == since and not primed:
+        same = tuple(graph.ids) == embedded.ids and graph.revision == since
+        if same and embedded.refined and not primed:
             return cls(version, model, graph, embedded.raw, embedded.refined, store, config)
         raw = catch_up(model, store, graph, embedded, since, config)
         if all(hasattr(r, "depth_") for r in model.refiners.values()):

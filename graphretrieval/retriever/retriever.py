@@ -6,6 +6,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
@@ -20,7 +21,7 @@ from graphretrieval.protocols import GraphStore, Progress, silent
 from graphretrieval.retriever import exchange, features
 from graphretrieval.retriever.bundle import Bundles, Embedded
 from graphretrieval.retriever.corpus import Places, parallel
-from graphretrieval.retriever.ingest import Report, ingest
+from graphretrieval.retriever.ingest import CERTIFICATES, Report, forgotten_in, ingest
 from graphretrieval.retriever.learn import learn
 from graphretrieval.retriever.live import Live
 from graphretrieval.retriever.material import Material, embed, held_texts, validation_of, variants
@@ -128,8 +129,32 @@ class Retriever:
             category=category,
             mapping=mapping,
             prune=prune,
+            forgotten=forgotten_in(self.bundles.folder / CERTIFICATES),
             progress=progress,
         )
+
+    def update(self, id: str, **changes: JSON) -> int:
+        """Change a node's own fields, such as its title or text; the next search uses them.
+
+        Returns:
+            The new revision.
+
+        Raises:
+            UnknownNode: there is no such node.
+            QueryError: a field is none that can be changed.
+        """
+        node = self.store.get([id])[0]
+        if node is None:
+            raise UnknownNode(f"no node is called {id!r}", remedy="check the id")
+        fixed = {"id", "modality", "revision"}
+        names = [f.name for f in fields(Node) if f.name not in fixed]
+        wrong = [name for name in changes if name not in names]
+        if wrong:
+            raise QueryError(
+                f"{wrong[0]!r} is no field of a node that can be changed",
+                remedy=f"choose from {', '.join(names)}",
+            )
+        return self.store.upsert([replace(node, **changes)])
 
     def link(self, src: str, type: str, dst: str, *, weight: float = 1.0) -> int:
         """Assert an edge; the next search uses it. Returns the new revision.
