@@ -134,13 +134,13 @@ def test_a_refit_killed_before_the_swap_is_taken_up(
         with pytest.raises(KeyboardInterrupt):
             lifecycle.refit(kb)
     assert kb.bundles.current() == "v1"
-    monkeypatch.setattr(lifecycle, "adapt", _killed)  # nothing is learned a second time
+    monkeypatch.setattr(lifecycle, "candidate", _killed)  # nothing is learned a second time
     report = lifecycle.refit(kb)
     assert report.promoted
     assert kb.bundles.current() == "v2"
 
 
-def _killed(*_: object) -> None:
+def _killed(*_: object, **__: object) -> None:
     raise KeyboardInterrupt
 
 
