@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from graphretrieval import privacy
-from graphretrieval.errors import BundleError, NotFitted, StoreBusy
+from graphretrieval.errors import NotFitted, QueryError, StoreBusy
 from graphretrieval.protocols import Progress, silent
 from graphretrieval.retriever import Retriever
 from graphretrieval.retriever.refit import asserted_since, candidate
@@ -107,7 +107,8 @@ def promote(kb: Retriever, version: str) -> str:
     """Put a version in service by hand.
 
     Raises:
-        BundleError: there is no such version, or it is damaged.
+        QueryError: there is no such version.
+        BundleError: it is damaged.
     """
     _known(kb, version)
     kb.bundles.promote(version)
@@ -128,6 +129,15 @@ def models(kb: Retriever) -> list[dict[str, JSON]]:
         row |= {"promoted": made.get("promoted", True), "reason": made.get("reason")}
         out.append({**row, "mrr": (made.get("candidate") or {}).get("mrr")})
     return out
+
+
+def show(kb: Retriever, version: str) -> dict[str, JSON]:
+    """All that is recorded of a version.
+
+    Raises:
+        QueryError: there is none of that name.
+    """
+    return kb.bundles.meta(_known(kb, version))
 
 
 def diff(kb: Retriever, a: str, b: str) -> dict[str, JSON]:
@@ -198,7 +208,7 @@ def _current(kb: Retriever) -> str:
 
 def _known(kb: Retriever, version: str) -> str:
     if version not in kb.bundles.versions():
-        raise BundleError(
+        raise QueryError(
             f"there is no model {version!r}",
             remedy=f"choose from {', '.join(kb.bundles.versions()) or 'none yet'}",
         )
