@@ -410,7 +410,8 @@ class Retriever:
             "target": list(targets),
             "k": k,
         }
-        return Answer(query, hits, version, revision, no_match=no_match)
+        degraded = bool(self.serving.refused)
+        return Answer(query, hits, version, revision, degraded=degraded, no_match=no_match)
 
     def vectors(self, ids: Sequence[str]) -> Array:
         """Learned vectors ``(n, D)``: every block raw, then every block refined.
