@@ -70,10 +70,10 @@ def planted(n: int = 50_000, seed: int = 0) -> dict[str, JSON]:
     with using(count):
         world = make(n, seed)
         out: dict[str, JSON] = {
-            "machine": {"cpu": _cpu(), "threads": count, "torch": torch.__version__},
+            "machine": {"cpu": cpu(), "threads": count, "torch": torch.__version__},
             "sizes": {"nodes": n, "edges": len(world.graph.src), "topics": TOPICS},
-            **precision(world, aligned := _aligned(aligner(), world, seed), seed),
-            "refiners": side_by_side(world, aligned, seed),
+            **precision(world, h := aligned(aligner(), world, seed), seed),
+            "refiners": side_by_side(world, h, seed),
             "kernel": [time_kernel(world.graph, width, seed) for width in (64, 128, 256)],
         }
     out["seconds"] = round(time.perf_counter() - started, 1)
@@ -118,7 +118,7 @@ def side_by_side(world: Planted, h: Array, seed: int) -> list[dict[str, JSON]]:
     queries = np.flatnonzero(world.held)[:QUESTIONS]
     links = _links_to_learn(world, graph, LEARNED, seed)
     return compare(
-        graph, h, links, hidden, lambda z: _precision(world, queries, z[queries], z), seed=seed
+        graph, h, links, hidden, lambda z: precision_at_10(world, queries, z[queries], z), seed=seed
     )
 
 
@@ -140,9 +140,9 @@ def precision(world: Planted, h: Array, seed: int) -> dict[str, JSON]:
     joined = refiner.absorb(h[queries], _links_of(graph, queries), without)
     return {
         "p@10": {
-            "raw": _precision(world, queries, h[queries], h),
-            "propagated": _precision(world, queries, z[queries], z),
-            "unseen": _precision(world, queries, joined, without),
+            "raw": precision_at_10(world, queries, h[queries], h),
+            "propagated": precision_at_10(world, queries, z[queries], z),
+            "unseen": precision_at_10(world, queries, joined, without),
             "chance": round(1 / len(np.unique(world.topic)), 4),
             "queries": len(queries),
         },
@@ -207,7 +207,7 @@ def _links(
     return src[kept], dst[kept], relation[kept]
 
 
-def _aligned(aligner: CcaAligner, world: Planted, seed: int) -> Array:
+def aligned(aligner: CcaAligner, world: Planted, seed: int) -> Array:
     """All nodes in one space, learned from the DESCRIBES links of training items."""
     graph = world.graph
     at = np.zeros(len(graph.ids), np.int64)
@@ -246,7 +246,7 @@ def _links_of(graph: Graph, queries: Ints) -> Any:
     return csr(len(queries), at[owner[mine]], both.indices[mine], both.weights[mine])
 
 
-def _precision(world: Planted, queries: Ints, asks: Array, gallery: Array) -> float:
+def precision_at_10(world: Planted, queries: Ints, asks: Array, gallery: Array) -> float:
     """The share of the right topic among the ten nearest items of the next modality."""
     found = []
     for code in range(len(MODALITIES)):
@@ -272,7 +272,8 @@ def _medians(runs: tuple[Callable[[], Any], ...]) -> list[float]:
     return [float(x) for x in np.median(seconds, axis=0)]
 
 
-def _cpu() -> str:
+def cpu() -> str:
+    """What the processor calls itself."""
     try:
         with open("/proc/cpuinfo", encoding="ascii", errors="replace") as lines:
             return next(x.split(":")[1].strip() for x in lines if x.startswith("model name"))

@@ -61,6 +61,15 @@ def test_options_reach_the_candidates_and_come_back_with_the_state():
     assert again.report_ == auto.report_
 
 
+def test_a_winner_that_propagates_can_be_followed_edge_by_edge():
+    graph, h, _ = planted(0)
+    auto = AutoRefiner(candidates=("none", "propagate")).fit(graph, h, some_edges(graph, 0.2))
+    assert auto.depth_ == auto.refiner_.depth_ > 0
+    assert auto.strength_ == auto.refiner_.strength_
+    network = AutoRefiner(candidates=("sign",), options={"sign": {"steps": 20}})
+    assert not hasattr(network.fit(graph, h, some_edges(graph, 0.2)), "depth_")
+
+
 def test_an_unknown_candidate_is_answered_with_the_choices():
     graph, h, _ = planted(0)
     with pytest.raises(NotRegistered, match="no refiner is called 'sag'"):
