@@ -14,6 +14,7 @@ import typer
 
 from graphretrieval import __version__
 from graphretrieval import config as settings
+from graphretrieval.api import commands
 from graphretrieval.errors import ConfigError, GraphRetrievalError, QueryError
 
 if TYPE_CHECKING:
@@ -344,6 +345,9 @@ def models_show(version: str) -> None:
                 remedy=f"choose from {', '.join(kb.bundles.versions()) or 'none yet'}",
             )
         render.print_json(kb.bundles.meta(version))
+
+
+commands.mount(app, _open)
 
 
 def _say(result: dict[str, Any], json: bool) -> None:
