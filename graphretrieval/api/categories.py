@@ -21,6 +21,7 @@ class Tree:
     titles: dict[str, str] = field(default_factory=dict)
     items: dict[str, dict[str, int]] = field(default_factory=dict)
     total: dict[str, dict[str, int]] = field(default_factory=dict)
+    covers: dict[str, str] = field(default_factory=dict)
 
     def roots(self) -> list[str]:
         """Categories under none."""
@@ -64,10 +65,15 @@ def _count(out: Tree, graph: Graph) -> None:
         direct[graph.ids[row]][graph.modalities[code]] = n
     out.items = {c: direct.get(c, {}) for c in out.titles}
     out.total = {c: dict(n) for c, n in out.items.items()}
+    pictures = edges[np.isin(graph.src[edges], graph.rows_of(Modality.IMAGE))]
+    for e in pictures[::-1]:  # the first by id stays
+        out.covers[graph.ids[int(graph.dst[e])]] = graph.ids[int(graph.src[e])]
     # deepest first, so that each passes on what it has gathered
     for category in sorted(out.titles, key=lambda c: -_depth(out, c)):
         parent = out.parents.get(category)
         if parent is not None:
+            if category in out.covers:
+                out.covers.setdefault(parent, out.covers[category])
             for modality, n in out.total[category].items():
                 out.total[parent][modality] = out.total[parent].get(modality, 0) + n
 

@@ -303,10 +303,11 @@ class _Weigher:
                 yield node
             elif isinstance(node, InlineFragmentNode):
                 yield from self._flat(node.selection_set, seen)
-            elif isinstance(node, FragmentSpreadNode) and node.name.value in self.fragments:
-                if node.name.value not in seen:
-                    seen.add(node.name.value)
-                    yield from self._flat(self.fragments[node.name.value].selection_set, seen)
+            elif isinstance(node, FragmentSpreadNode):
+                name = node.name.value
+                if name in self.fragments and name not in seen:
+                    seen.add(name)
+                    yield from self._flat(self.fragments[name].selection_set, seen)
 
     def _selection(self, selections: SelectionSetNode, depth: int, introspecting: bool) -> Weight:
         limit = INTROSPECTION_DEPTH if introspecting else DEPTH

@@ -69,7 +69,7 @@ def explain(hit: Hit, nodes: Sequence[Node], lang: str) -> str:
 
 def _read(hit: Hit, nodes: Sequence[Node], tongue: str) -> str:
     assert hit.path is not None  # the caller has looked
-    quote = "“{}”" if tongue == "zh" else "“{}”"
+    quote = "“{}”"
     words = [quote.format(_name(nodes[0]))]
     for step, node in zip(hit.path.steps, nodes[1:], strict=False):
         phrase = _RELATIONS[tongue].get((step.type, step.direction))

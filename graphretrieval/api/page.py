@@ -1,4 +1,4 @@
-"""The web page's own files: plain modules, style and documents, with ETags and nothing from afar."""
+"""The web page's own files: plain modules, style and documents; nothing comes from afar."""
 
 from __future__ import annotations
 

@@ -128,6 +128,12 @@ class Category:
         """By modality."""
         return _counts(self.tree.items[self.id])
 
+    @strawberry.field(description="A picture to stand for it.")
+    async def cover(self, info: Info) -> Node | None:
+        """The first in it, or below."""
+        ident = self.tree.covers.get(self.id)
+        return node_of(await context(info).loaders.node.load(ident)) if ident else None
+
     @strawberry.field(description="Items in it or below.")
     def total(self) -> list[Count]:
         """By modality."""

@@ -1,4 +1,4 @@
-"""Uploaded pictures, sounds and texts: checked in a child process, kept for an hour, asked by id."""
+"""Uploaded pictures and sounds: checked in a child process, kept an hour, asked for by id."""
 
 from __future__ import annotations
 
