@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from graphretrieval.types import Hit, Node
+from graphretrieval.types import Hit
 
 _PARTS: Mapping[str, Mapping[str, str]] = {
     "en": {
@@ -52,8 +52,8 @@ _RELATIONS: Mapping[str, Mapping[tuple[str, str], str]] = {
 }
 
 
-def explain(hit: Hit, nodes: Sequence[Node], lang: str) -> str:
-    """The strongest part in words, and the path read aloud."""
+def explain(hit: Hit, names: Sequence[str], lang: str) -> str:
+    """The strongest part in words, and the path read aloud; ``names`` are its nodes'."""
     tongue = "zh" if lang.lower().startswith("zh") else "en"
     name, value = max(hit.parts.items(), key=lambda item: item[1], default=("content", 0.0))
     total = sum(max(0.0, v) for v in hit.parts.values())
@@ -62,22 +62,19 @@ def explain(hit: Hit, nodes: Sequence[Node], lang: str) -> str:
     path = hit.path
     if tongue == "zh":
         lead = f"主要依据({share:.0%}):{reason}。"
-        return lead + (f"路径:{_read(hit, nodes, tongue)}。" if path and len(nodes) > 1 else "")
+        return lead + (f"路径:{_read(hit, names, tongue)}。" if path and len(names) > 1 else "")
     lead = f"Found mostly ({share:.0%}) because {reason}."
-    return lead + (f" The way: {_read(hit, nodes, tongue)}." if path and len(nodes) > 1 else "")
+    return lead + (f" The way: {_read(hit, names, tongue)}." if path and len(names) > 1 else "")
 
 
-def _read(hit: Hit, nodes: Sequence[Node], tongue: str) -> str:
+def _read(hit: Hit, names: Sequence[str], tongue: str) -> str:
     assert hit.path is not None  # the caller has looked
-    quote = "“{}”"
-    words = [quote.format(_name(nodes[0]))]
-    for step, node in zip(hit.path.steps, nodes[1:], strict=False):
+    words = [f"“{_short(names[0])}”"]
+    for step, name in zip(hit.path.steps, names[1:], strict=False):
         phrase = _RELATIONS[tongue].get((step.type, step.direction))
-        words.append(phrase or step.type.lower().replace("_", " "))
-        words.append(quote.format(_name(node)))
+        words += [phrase or step.type.lower().replace("_", " "), f"“{_short(name)}”"]
     return " ".join(words) if tongue == "en" else "".join(words)
 
 
-def _name(node: Node) -> str:
-    words = node.text or node.title or node.id
+def _short(words: str) -> str:
     return words if len(words) <= 60 else words[:59] + "…"

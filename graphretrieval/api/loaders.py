@@ -8,7 +8,7 @@ from typing import TypeVar
 from strawberry.dataloader import DataLoader
 
 from graphretrieval.api.service import Service
-from graphretrieval.types import DESCRIBES, IN_CATEGORY, Edge, Node, Path
+from graphretrieval.types import DESCRIBES, IN_CATEGORY, Edge, Modality, Node, Path
 
 K = TypeVar("K", bound=Hashable)
 # descriptions of one node that are looked through for the right language
@@ -69,6 +69,18 @@ class Loaders:
         """Texts (and spoken descriptions) of a node."""
         edges = await self.edges.load((ident, (DESCRIBES,), "in", DESCRIPTIONS))
         return await self.nodes([e.src for e in edges])
+
+    async def said(self, node: Node, lang: str | None) -> str | None:
+        """What is said of a node in a language; of a spoken description, what it describes."""
+        if node.text:
+            return node.text
+        if node.modality == Modality.CATEGORY:
+            return None
+        found = in_language(await self.descriptions(node.id), lang)
+        if not found and node.modality == Modality.AUDIO:
+            edges = await self.edges.load((node.id, (DESCRIBES,), "out", 1))
+            found = in_language(await self.descriptions(edges[0].dst), lang) if edges else []
+        return found[0].text if found else None
 
     async def categories(self, ident: str) -> list[Node]:
         """Categories a node is in, directly."""

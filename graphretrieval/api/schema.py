@@ -566,3 +566,7 @@ def make_schema() -> strawberry.Schema:
         subscription=Subscription,
         config=StrawberryConfig(auto_camel_case=True),
     )
+
+
+if __name__ == "__main__":
+    print(make_schema().as_str())

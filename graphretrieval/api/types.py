@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from collections.abc import Sequence
@@ -110,11 +111,8 @@ class Node:
 
     @strawberry.field(description="The best description in a language, else in English.")
     async def description(self, info: Info, lang: str | None = None) -> str | None:
-        """A text's own words; of others what texts say of them."""
-        if self.text:
-            return self.text
-        found = in_language(await context(info).loaders.descriptions(self.id), lang)
-        return found[0].text if found else None
+        """A text's own words; of others what texts say of them, or of what they describe."""
+        return await context(info).loaders.said(self.raw, lang)
 
     @strawberry.field(description="Texts that describe it, those in the language first.")
     async def descriptions(self, info: Info, lang: str | None = None, first: int = 5) -> list[Node]:
@@ -275,9 +273,11 @@ class Hit:
     @strawberry.field(description="Why it was found, in a sentence (en or zh).")
     async def explanation(self, info: Info, lang: str = "en") -> str:
         """Made of the parts and the path, nothing else."""
-        path = self.raw.path
-        nodes = await context(info).loaders.nodes(path.nodes) if path else []
-        return explain(self.raw, nodes, lang)
+        loaders, path = context(info).loaders, self.raw.path
+        nodes = await loaders.nodes(path.nodes) if path else []
+        names = await asyncio.gather(*(loaders.said(n, lang) for n in nodes))
+        called = [s or n.title or n.id for n, s in zip(nodes, names, strict=True)]
+        return explain(self.raw, called, lang)
 
 
 @strawberry.type(description="Whether there is more, and where it begins.")

@@ -3,21 +3,32 @@ import {dialog, h} from "./dom.js";
 import {lang, percent, seconds, t} from "./words.js";
 import {bar, face, link, name, why} from "./why.js";
 
+// The same words in several variants of a language are one card.
+export function once(hits) {
+  const seen = new Map();
+  for (const hit of hits) {
+    const words = hit.node.modality === "text" ? hit.node.text : hit.node.id;
+    if (seen.has(words)) seen.get(words).langs += `, ${hit.node.lang}`;
+    else seen.set(words, {...hit, langs: hit.node.lang});
+  }
+  return [...seen.values()];
+}
+
 export function card(hit, like) {
   const node = hit.node;
   const said = node.modality === "text" ? null : node.description;
   const asked = () => dialog(t("whyThis"), t("close"), why(hit));
   return h("li", {class: `card is-${node.modality}`, "data-id": node.id},
-    body(node, said),
+    body(node, said, hit),
     h("div", {class: "under"},
       bar(hit),
       h("div", {class: "row"},
         hit.confidence != null && h("span", {class: "sure", title: t("sure")}, percent(hit.confidence)),
         h("button", {type: "button", class: "quiet", onclick: asked, "aria-label": `${t("why")} ${name(node)}`}, t("why")),
-        like && h("button", {type: "button", class: "quiet", onclick: () => like(node), "aria-label": `${t("like")}: ${name(node)}`}, t("like")))));
+        like && h("button", {type: "button", class: "quiet", onclick: () => like(node), "aria-label": `${t("alike")}: ${name(node)}`, title: t("like")}, t("alike")))));
 }
 
-function body(node, said) {
+function body(node, said, hit) {
   if (node.modality === "image") {
     return h("a", {class: "picture", href: link(node.id)},
       h("span", {class: "mat"}, h("img", {src: node.thumbnail, alt: said ?? node.title ?? "", loading: "lazy", decoding: "async"})),
@@ -32,7 +43,7 @@ function body(node, said) {
   if (node.modality === "text") {
     return h("a", {class: "words", href: link(node.id)},
       h("q", {lang: (node.lang ?? lang()).replace("_", "-")}, node.text ?? node.title),
-      h("span", {class: "meta"}, [node.title, node.lang].filter(Boolean).join(" · ")));
+      h("span", {class: "meta"}, [node.title, hit.langs ?? node.lang].filter(Boolean).join(" · ")));
   }
   return h("a", {class: "words", href: link(node.id)}, face(node), name(node));
 }

@@ -1,5 +1,5 @@
 // A neighbourhood as SVG: laid out by the service, moved and zoomed here, every node a link.
-import {s} from "./dom.js";
+import {h, s} from "./dom.js";
 import {t} from "./words.js";
 import {link, name} from "./why.js";
 
@@ -15,13 +15,18 @@ export function draw(around, centre) {
     const shown = a.p.node.id === centre || b.p.node.id === centre;
     return s("g", {class: `edge rel-${e.type}`},
       s("line", {x1: a.x, y1: a.y, x2: b.x, y2: b.y}),
-      shown && around.edges.length < 30 && s("text", {x: (a.x + b.x) / 2, y: (a.y + b.y) / 2 - 5, "text-anchor": "middle"}, t(e.type)));
+      shown && around.edges.length < 9 && s("text", {x: (a.x + b.x) / 2, y: (a.y + b.y) / 2 - 5, "text-anchor": "middle"}, t(e.type)));
   });
   const dots = around.nodes.map(p => dot(p, at.get(p.node.id), centre));
   const view = s("g", {class: "view"}, lines, dots);
   const picture = s("svg", {viewBox: `0 0 ${SIDE} ${SIDE}`, class: "graph", role: "group", "aria-label": t("surroundings")}, view);
   movable(picture, view);
-  return picture;
+  return [picture, key(around)];
+}
+
+function key(around) {
+  const names = [...new Set(around.edges.map(e => e.type))];
+  return h("ul", {class: "key"}, names.map(x => h("li", {}, s("svg", {viewBox: "0 0 16 6", class: `edge rel-${x}`, "aria-hidden": "true"}, s("line", {x1: 0, y1: 3, x2: 16, y2: 3})), t(x))));
 }
 
 function dot(p, {x, y}, centre) {

@@ -4,7 +4,6 @@ import {h, show, toast} from "./dom.js";
 import {role} from "./app.js";
 import {lang, number, percent, t} from "./words.js";
 
-const TEXTS = {text: "Text", han: "中文", foreign: "Text (…)"};
 
 export async function page(place) {
   const live = h("div", {class: "live", hidden: true, role: "status"});
@@ -25,13 +24,14 @@ function version(m, before) {
   const made = m.created && new Date(m.created).toLocaleString(lang() === "zh" ? "zh-CN" : "en", {dateStyle: "medium", timeStyle: "short"});
   return h("li", {class: m.inService ? "version now" : "version"},
     h("h2", {}, m.version, m.inService && h("span", {class: "tag"}, t("inService"))),
-    h("p", {class: "meta"}, [made && `${t("made")} ${made}`, `${t("revision")} ${number(m.revision)}`, m.seconds && `${number(Math.round(m.seconds))} ${t("seconds")}`].filter(Boolean).join(" · ")),
+    h("p", {class: "meta"}, [made && `${t("made")} ${made}`, `${t("revision")} ${number(m.revision)}`, m.seconds && `${number(Math.round(m.seconds))} ${t("secondsLong")}`].filter(Boolean).join(" · ")),
     h("table", {}, h("caption", {class: "hidden"}, `${t("version")} ${m.version}`),
       h("thead", {}, h("tr", {}, h("th", {scope: "col"}, t("direction")), h("th", {scope: "col"}, before ? `mAP, ${t("compared")} ${before.version}` : "mAP"))),
       h("tbody", {}, m.directions.filter(d => d.relevance === "instance").map(d => row(d, before?.directions.find(x => x.source === d.source && x.target === d.target && x.relevance === d.relevance))))));
 }
 
-const called = kind => TEXTS[kind] && kind !== "text" ? TEXTS[kind] : t(kind);
+// kinds of text ask through gates of their own: Chinese, and other languages than the model's
+const called = kind => t({han: "hanText", foreign: "foreignText"}[kind] ?? kind);
 
 function row(d, before) {
   const change = before ? d.map - before.map : null;

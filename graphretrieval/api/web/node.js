@@ -8,7 +8,7 @@ import {lang, seconds, t} from "./words.js";
 import {face, link, name} from "./why.js";
 
 export async function page(place, id) {
-  let hops = 1;
+  let hops = 2;
   const open = async () => {
     const found = await run("node", {id, hops, lang: lang()});
     if (!found.node) return show(place, h("h1", {tabindex: "-1"}, t("unknownNode")));

@@ -1,12 +1,12 @@
 // The search page: one box for words, pictures and sounds; shelves of what was found.
 import {documents, run, upload} from "./client.js";
 import {dialog, h, show, tell, toast} from "./dom.js";
-import {card} from "./cards.js";
+import {card, once} from "./cards.js";
 import {record} from "./record.js";
 import {lang, number, t} from "./words.js";
 import {link} from "./why.js";
 
-const PAGE = {image: 18, audio: 8, text: 10, mixed: 24};
+const PAGE = {image: 18, audio: 8, text: 24, mixed: 24};
 const EXAMPLES = {en: ["a lion", "something that flies", "a thing to make music", "fire truck"], zh: ["老虎", "小提琴", "消防车", "会飞的"]};
 const terms = []; // what is attached: {kind: "upload" | "node", id, label, thumbnail, modality}
 let wanted = {text: "", view: localStorage.getItem("view") ?? "grouped", texts: "mine"};
@@ -18,9 +18,9 @@ export function page(place, query) {
   if (node && !terms.some(x => x.id === node)) terms.push({kind: "node", id: node, label: node});
   const results = h("div", {class: "results"});
   const form = box(results);
-  show(place, h("h1", {class: "hidden", tabindex: "-1"}, t("search")), form, results);
+  show(place, h("h1", {class: "tagline", tabindex: "-1"}, t("tagline")), form, results);
   if (wanted.text || terms.length) search(results);
-  else home(form, results);
+  else home(results);
 }
 
 export function add(place, files) {
@@ -44,7 +44,7 @@ function box(results) {
     const query = new URLSearchParams(wanted.text ? {q: wanted.text} : {});
     history.replaceState(null, "", `#/?${query}`);
     if (wanted.text || terms.length) search(results);
-    else home(null, results);
+    else home(results);
   };
   files.addEventListener("change", async () => { await add(results, files.files); files.value = ""; again(); });
   const attach = h("button", {type: "button", class: "quiet round", "aria-label": t("attach"), title: t("attach"), onclick: () => files.click()}, icon("M4 16l4.500-5 3.500 4 3-3 5 5M4 4h16v16H4zM15.500 8.500h.010"));
@@ -126,7 +126,11 @@ function inputs() {
   };
 }
 
+// The tagline is read by all, and seen where nothing is asked yet.
+const main = start => document.querySelector("h1.tagline")?.classList.toggle("hidden", !start);
+
 async function search(place) {
+  main(false);
   running?.abort();
   const mine = running = new AbortController();
   place.setAttribute("aria-busy", "true");
@@ -181,7 +185,7 @@ function shelves(place, data) {
 }
 
 function shelf(place, word, modality, page, extra) {
-  const list = h("ul", {class: `shelf of-${modality}`}, page.edges.map(hit => card(hit, like(place))));
+  const list = h("ul", {class: `shelf of-${modality}`}, once(page.edges).map(hit => card(hit, like(place))));
   const section = h("section", {class: `shelf-box of-${modality}`, "aria-labelledby": `shelf-${word}`},
     h("header", {}, h("h2", {id: `shelf-${word}`}, t(word)), extra),
     page.noMatch && page.edges.length > 0 && h("p", {class: "note"}, t("noMatch")),
@@ -193,7 +197,7 @@ function shelf(place, word, modality, page, extra) {
       try {
         const found = (await run("mixed", {input: {...inputs()[word], after}, lang: lang()})).mixed;
         const first = list.children.length;
-        list.append(...found.edges.map(hit => card(hit, like(place))));
+        list.append(...once(found.edges).map(hit => card(hit, like(place))));
         list.children[first]?.querySelector("a")?.focus();
         after = found.pageInfo.endCursor;
         if (!found.pageInfo.hasNextPage) more.remove();
@@ -210,12 +214,12 @@ function shelf(place, word, modality, page, extra) {
 
 function mixed(place, page) {
   return [page.noMatch && h("p", {class: "note"}, t("noMatch")),
-    h("section", {"aria-label": t("mixed")}, page.edges.length ? h("ul", {class: "shelf of-mixed"}, page.edges.map(hit => card(hit, like(place)))) : h("p", {class: "note"}, t("nothing")))];
+    h("section", {"aria-label": t("mixed")}, page.edges.length ? h("ul", {class: "shelf of-mixed"}, once(page.edges).map(hit => card(hit, like(place)))) : h("p", {class: "note"}, t("nothing")))];
 }
 
-async function home(form, place) {
-  const start = h("div", {class: "hero"}, h("p", {class: "tagline"}, t("tagline")),
-    h("p", {class: "examples"}, h("span", {}, t("examples")), EXAMPLES[lang()].map(q => h("a", {href: `#/?q=${encodeURIComponent(q)}`}, q))));
+async function home(place) {
+  main(true);
+  const start = h("div", {class: "hero"}, h("p", {class: "examples"}, h("span", {}, t("examples")), EXAMPLES[lang()].map(q => h("a", {href: `#/?q=${encodeURIComponent(q)}`}, q))));
   show(place, start);
   try {
     const {stats, categories} = await run("home");
