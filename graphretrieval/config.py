@@ -30,7 +30,7 @@ class Setting:
 SETTINGS: tuple[Setting, ...] = (
     Setting("store", "graphretrieval.db", "file or URL of the store"),
     Setting("cache_dir", "~/.cache/graphretrieval", "where features and demo data are kept"),
-    Setting("threads", 0, "threads for learning and search; 0 takes the CPU quota", 0),
+    Setting("threads", 0, "threads for learning and search; 0 takes what the CPU quota allows", 0),
     Setting("max_file_mb", 2048, "larger files are refused", 1),
     Setting("max_pixels", 60_000_000, "pictures of more pixels are refused", 1),
     Setting("max_audio_seconds", 36_000, "longer recordings are refused", 1),
@@ -44,6 +44,10 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("text_model", "auto", "text model: auto, none, a hub name in the cache, or a path"),
     Setting("aligners", "posteriors,pivot,words", "spaces learned and joined, by name"),
     Setting("refiner", "propagate", "how vectors are refined over edges, or none"),
+    Setting(
+        "redact", 1, "1 keeps of EXIF only description and copyright; 0 also who, when, where", 0
+    ),
+    Setting("refit_tolerance", 0.01, "reciprocal rank that a refitted model may lose", 0),
     Setting("index", "exact", "nearest-vector index"),
     Setting("anonymous", "loopback", "who may read without a key: loopback, always or never"),
     Setting(
@@ -67,6 +71,10 @@ SETTINGS: tuple[Setting, ...] = (
 _BY_NAME = {row.name: row for row in SETTINGS}
 
 
+#: Settings that say where things lie and how fast they go, not what is learned from them.
+_PLACES = ("store", "cache_dir", "threads")
+
+
 @dataclass(frozen=True)
 class Config:
     """The settings in force; ``config["threads"]``."""
@@ -75,6 +83,10 @@ class Config:
 
     def __getitem__(self, name: str) -> Any:
         return self.values.get(name, _row(name).default)
+
+    def learned_with(self) -> dict[str, Any]:
+        """The settings that a model depends on."""
+        return {row.name: self[row.name] for row in SETTINGS if row.name not in _PLACES}
 
     def replace(self, **arguments: Any) -> Config:
         """The same settings with some changed."""

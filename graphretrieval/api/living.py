@@ -1,26 +1,20 @@
-"""What changes the model or the graph, as the service calls it: versions, learning, forgetting."""
+"""What changes the model or the graph, as the service calls it: versions, learning, proposals."""
 
 from __future__ import annotations
 
 import time
 from typing import Any
 
-from graphretrieval.errors import NotFitted
+from graphretrieval import lifecycle
 from graphretrieval.protocols import Progress
 from graphretrieval.retriever import Retriever
 
 
 def models(kb: Retriever) -> list[dict[str, Any]]:
-    """Versions with what they were learned from, newest first."""
-    current = kb.bundles.current()
+    """Versions with what they were learned from and how they were judged, newest first."""
     return [
-        {
-            "version": version,
-            "in_service": version == current,
-            "meta": kb.bundles.meta(version),
-            "created": _written(kb, version),
-        }
-        for version in reversed(kb.bundles.versions())
+        {**row, "meta": kb.bundles.meta(row["version"]), "created": _written(kb, row["version"])}
+        for row in reversed(lifecycle.models(kb))
     ]
 
 
@@ -30,22 +24,5 @@ def _written(kb: Retriever, version: str) -> str:
 
 
 def refit(kb: Retriever, seed: int, progress: Progress) -> dict[str, Any]:
-    """Learn a new version from the graph as it is now."""
-    before = kb.bundles.current()
-    version = kb.fit(seed=seed, progress=progress)
-    return {"version": version, "promoted": True, "reason": "learned anew", "champion": before}
-
-
-def rollback(kb: Retriever) -> str:
-    """Put the version before the one in service back."""
-    current, versions = kb.bundles.current(), kb.bundles.versions()
-    earlier = [v for v in versions if current and int(v[1:]) < int(current[1:])]
-    if not earlier:
-        raise NotFitted("there is no earlier model", remedy="fit again instead")
-    kb.bundles.promote(earlier[-1])
-    return earlier[-1]
-
-
-def forget(kb: Retriever, ids: list[str]) -> int:
-    """Remove nodes and all their links; the new revision."""
-    return kb.store.delete(ids)
+    """Learn from new links; the report says whether the result went into service."""
+    return lifecycle.refit(kb, seed=seed, progress=progress).to_json()

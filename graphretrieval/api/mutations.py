@@ -9,6 +9,7 @@ from typing import Any
 import strawberry
 from strawberry.scalars import JSON
 
+from graphretrieval import lifecycle
 from graphretrieval import types as graph
 from graphretrieval.api import living
 from graphretrieval.api.jobs import Job as JobState
@@ -99,9 +100,9 @@ class Mutation:
         revision = await ctx.service.read(ctx.service.kb.store.upsert, [node], edges)
         return Change(revision=revision, node=node_of(node))
 
-    @strawberry.mutation(description="Forget nodes with all their links. Role: admin.")
-    async def forget(self, info: Info, ids: list[strawberry.ID]) -> Change:
-        """Nothing of their content stays in the graph."""
+    @strawberry.mutation(description="Forget nodes and all made of them. Role: admin.")
+    async def forget(self, info: Info, ids: list[strawberry.ID]) -> JSON:
+        """Returns the certificate of what was removed from where."""
         ctx = context(info)
         ctx.caller.require("admin")
         bounded("the number of ids", len(ids), 1000)
@@ -109,8 +110,9 @@ class Mutation:
         lost = [i for i, n in zip(ids, found, strict=True) if n is None]
         if lost:
             raise UnknownNode(f"no node is called {lost[0]!r}", remedy="check the ids")
-        revision = await ctx.service.read(living.forget, ctx.service.kb, [str(i) for i in ids])
-        return Change(revision=revision)
+        names = [str(i) for i in ids]
+        kb, by = ctx.service.kb, ctx.caller.name
+        return JSON(await ctx.service.read(lifecycle.forget, kb, names, by=by))
 
     @strawberry.mutation(description="Learn a new version in the background. Role: admin.")
     async def refit(self, info: Info, seed: int = 0) -> Job:
@@ -127,7 +129,7 @@ class Mutation:
         ctx.caller.require("admin")
         if ctx.service.jobs.running() is not None:
             raise Refused("JOB_RUNNING", 409, "a model is being learned", remedy="wait for it")
-        return await ctx.service.read(living.rollback, ctx.service.kb)
+        return await ctx.service.read(lifecycle.rollback, ctx.service.kb)
 
 
 def _refit(kb: Any, seed: int, progress: Any) -> dict[str, Any]:

@@ -48,7 +48,8 @@ class Service:
         self._reader = MediaReader(Limits.of(self.config))
         self._reading = threading.Lock()
         self._fresh = threading.Lock()
-        self._served: tuple[str | None, int] | None = None
+        #: Whether a search would be answered at once.
+        self.ready = False
         self.tree: Tree | None = None
         self._answers: OrderedDict[tuple[Any, ...], Answer] = OrderedDict()
 
@@ -82,29 +83,26 @@ class Service:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._reads, partial(call, *arguments, **named))
 
-    def newest(self) -> tuple[str | None, int]:
-        """Bring the model up to the newest revision, once for all who wait; what is served."""
-        now = (self.kb.bundles.current(), self.kb.store.revision)
-        if now != self._served:
+    def newest(self) -> tuple[str, int]:
+        """Bring what is served up to the newest revision; its version and revision."""
+        if not self.ready:
             with self._fresh:
-                now = (self.kb.bundles.current(), self.kb.store.revision)
-                if now != self._served:
+                if not self.ready:
                     self._warm()
-                    self._served = now
-        return now
+        live = self.kb.serving.newest()
+        return live.version, live.revision
 
     def _warm(self) -> None:
-        """Load what a first query would load: lazily imported models are not safe from threads."""
-        self.kb.vectors(())
+        """Load what a first query and a first change would load.
+
+        Models that are imported when first used are not safe from threads.
+        """
+        self.kb.serving.prime()
         try:
             self.kb.search("warm", k=1)
         except QueryError:
             LOG.info("the collection cannot be asked by words")
-
-    @property
-    def ready(self) -> bool:
-        """Whether a search would be answered at once."""
-        return self._served is not None
+        self.ready = True
 
     def answer(self, k: int, **query: Any) -> Answer:
         """A search's answer; asked again at the same revision it is remembered."""

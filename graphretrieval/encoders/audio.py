@@ -12,6 +12,7 @@ from typing import Self
 
 import numpy as np
 
+from graphretrieval.cpus import one_thread
 from graphretrieval.encoders.cache import version_of
 from graphretrieval.encoders.fisher import Codebook, fisher_vector, learn_codebook
 from graphretrieval.encoders.reduction import (
@@ -86,9 +87,10 @@ class AudioEncoder:
                 remedy="add sound files, or leave the audio encoder out",
             )
         heard = []
-        for i, content in enumerate(contents):
-            heard.append(frames(content))
-            progress(i + 1, len(contents), "listening")
+        with one_thread():
+            for i, content in enumerate(contents):
+                heard.append(frames(content))
+                progress(i + 1, len(contents), "listening")
         local = _sample([f.local() for f in heard], self.sample, np.random.default_rng(seed))
         self.codebook_ = learn_codebook(local, parts=self.parts, axes=local.shape[1], seed=seed)
         statistics = [_statistics(f) for f in heard]
@@ -109,11 +111,12 @@ class AudioEncoder:
         if not contents:
             return np.empty((0, self.dim), np.float32)
         rows: dict[str, list[Array]] = {block: [] for block in (*BLOCKS, "fisher")}
-        for content in contents:
-            heard = frames(content)
-            for block, row in _statistics(heard).items():
-                rows[block].append(row)
-            rows["fisher"].append(fisher_vector(heard.local(), codebook))
+        with one_thread():
+            for content in contents:
+                heard = frames(content)
+                for block, row in _statistics(heard).items():
+                    rows[block].append(row)
+                rows["fisher"].append(fisher_vector(heard.local(), codebook))
         parts = [self.scalers_[block](np.stack(rows[block])) for block in BLOCKS]
         return np.hstack([*parts, reduction(np.stack(rows["fisher"]))])
 

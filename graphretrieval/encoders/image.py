@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from graphretrieval.arrays import normalise
+from graphretrieval.cpus import each
 from graphretrieval.encoders.cache import version_of
 from graphretrieval.encoders.descriptors import (
     PLACE,
@@ -133,10 +134,10 @@ class ImageEncoder:
             name: learn_codebook(x, parts=self.parts, axes=self.axes, place=PLACE, seed=seed)
             for name, x in _sample(seen, self.sample, rng).items()
         }
-        long = []
-        for i, content in enumerate(seen):
-            long.append(self._long(content))
-            progress(i + 1, len(seen), "looking at pictures")
+        long: list[Array] = []
+        for start in range(0, len(seen), 50):
+            long += each(self._long, seen[start : start + 50])
+            progress(len(long), len(seen), "looking at pictures")
         self.reduction_ = learn_reduction(np.stack(long), self.reduced, np.float16)
         self.version_ = version_of(METHOD, self.state().arrays)
         return self
@@ -150,7 +151,7 @@ class ImageEncoder:
         reduce = self._fitted()
         if not contents:
             return np.empty((0, self.dim), np.float32)
-        return reduce(np.stack([self._long(content) for content in contents]))
+        return reduce(np.stack(each(self._long, contents)))
 
     def state(self) -> State:
         """Mixtures and axes.
@@ -210,10 +211,10 @@ def _sample(
     """About equally many descriptors of each picture, by kind."""
     chosen = rng.permutation(len(contents))[:SAMPLED]
     pictures = [prepare(contents[i]) for i in chosen]
-    each = max(1, size // len(pictures))
+    share = max(1, size // len(pictures))
     taken: dict[str, list[Array]] = {name: [] for name in KINDS}
     for picture in pictures:
         for name, kind in KINDS.items():
             x = kind(picture)
-            taken[name].append(x[rng.permutation(len(x))[:each]])
+            taken[name].append(x[rng.permutation(len(x))[:share]])
     return {name: np.vstack(x) for name, x in taken.items()}

@@ -7,12 +7,9 @@ halve what has to be read.
 
 from __future__ import annotations
 
-import math
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -77,22 +74,6 @@ def hop(indptr: Ints, indices: Ints, weights: Array, x: Array, *, half: bool = F
     return np.asarray(heard.float().numpy(), np.float32)
 
 
-def threads(root: Path = Path("/sys/fs/cgroup"), cpus: int | None = None) -> int:
-    """How many threads pay: the CPUs this process may use, capped by the cgroup's quota.
-
-    More threads than the quota spin against each other (measured: five times slower).
-
-    Args:
-        root: where the control groups are mounted (version 2 or 1).
-        cpus: CPUs at hand; those of the process's affinity by default.
-    """
-    if cpus is None:
-        has_affinity = hasattr(os, "sched_getaffinity")
-        cpus = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
-    quota = _quota(root)
-    return max(1, cpus if quota is None else min(cpus, math.ceil(quota)))
-
-
 @contextmanager
 def using(count: int) -> Iterator[None]:
     """torch on this many threads inside the block, as before after it."""
@@ -102,20 +83,3 @@ def using(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _quota(root: Path) -> float | None:
-    """CPUs' worth of time per period, or None where nothing limits it."""
-    try:
-        words = (root / "cpu.max").read_text("ascii").split()
-    except OSError:
-        try:
-            v1 = root / "cpu"
-            words = [
-                (v1 / f"cpu.cfs_{x}_us").read_text("ascii").strip() for x in ("quota", "period")
-            ]
-        except OSError:
-            return None
-    if len(words) != 2 or not words[0].isdigit() or not int(words[1]):
-        return None  # "max" or −1: no limit
-    return int(words[0]) / int(words[1])

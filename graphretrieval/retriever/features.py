@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -72,25 +74,44 @@ def encode(
     Content that can no longer be read (a file was moved away) has a row of zeros.
     """
     out = np.zeros((len(nodes), encoder.dim), np.float32)
+    cache = cache_of(config) if encoder.modality != Modality.TEXT else None
+    keys = [content_key(node) for node in nodes]
+    first: dict[str, int] = {}
+    alike = [first.setdefault(key, i) for i, key in enumerate(keys)]  # copies are encoded once
+    missing = list(first.values())
+    if cache:
+        rows = cache.lookup(encoder.version, list(first))
+        for i, row in zip(missing, rows, strict=True):
+            if row is not None:
+                out[i] = row
+        missing = [i for i, row in zip(missing, rows, strict=True) if row is None]
+    known = len(nodes) - len(missing)
     batch = BATCH[Modality(encoder.modality)]
-    cache = _cache(config) if encoder.modality != Modality.TEXT else None
-    for start in range(0, len(nodes), batch):
-        part = nodes[start : start + batch]
-        keys = [content_key(node) for node in part]
-        rows = cache.lookup(encoder.version, keys) if cache else [None] * len(part)
-        missing = [i for i, row in enumerate(rows) if row is None]
-        contents = load([part[i] for i in missing], reader)
-        fresh = [i for i, c in zip(missing, contents, strict=True) if c is not None]
+    parts = [missing[start : start + batch] for start in range(0, len(missing), batch)]
+    for part, contents in zip(parts, _loaded_ahead(nodes, parts, reader), strict=True):
+        fresh = [i for i, c in zip(part, contents, strict=True) if c is not None]
         if fresh:
-            made = encoder.encode([c for c in contents if c is not None])
-            out[[start + i for i in fresh]] = made
+            out[fresh] = made = encoder.encode([c for c in contents if c is not None])
             if cache:
                 cache.store(encoder.version, [keys[i] for i in fresh], made)
-        for i, row in enumerate(rows):
-            if row is not None:
-                out[start + i] = row
-        progress(min(start + batch, len(nodes)), len(nodes), f"encoding {encoder.modality}")
-    return out
+        known += len(part)
+        progress(known, len(nodes), f"encoding {encoder.modality}")
+    progress(len(nodes), len(nodes), f"encoding {encoder.modality}")
+    return out if len(first) == len(nodes) else out[alike]
+
+
+def _loaded_ahead(
+    nodes: Sequence[Node], parts: Sequence[Sequence[int]], reader: MediaReader
+) -> Iterator[list[Content | None]]:
+    """The parts' contents in order; the next part is decoded while this one is being encoded."""
+    with ThreadPoolExecutor(1) as ahead:
+        coming: deque[Future[list[Content | None]]] = deque()
+        for part in parts:
+            coming.append(ahead.submit(load, [nodes[i] for i in part], reader))
+            if len(coming) > 1:
+                yield coming.popleft().result()
+        while coming:
+            yield coming.popleft().result()
 
 
 def load(nodes: Sequence[Node], reader: MediaReader) -> list[Content | None]:
@@ -121,7 +142,8 @@ def own_vectors(nodes: Mapping[str, Sequence[Node]]) -> dict[str, Array]:
     return {modality: load_vectors(items) for modality, items in brought.items()}
 
 
-def _cache(config: Config) -> Any:
+def cache_of(config: Config) -> Any:
+    """Where features are kept between runs."""
     from graphretrieval.encoders.cache import FeatureCache
 
     return FeatureCache(Path(config["cache_dir"]).expanduser() / "features")

@@ -14,7 +14,7 @@ from graphretrieval.folding import STOP_WORDS, is_han, telling, words
 from graphretrieval.protocols import GraphStore, Progress, Ranker, silent
 from graphretrieval.rankers.walks import Walker
 from graphretrieval.retriever import corpus
-from graphretrieval.retriever.material import Material, embed, variants
+from graphretrieval.retriever.material import Material, variants
 from graphretrieval.retriever.model import ALIKE, TEXT_KINDS, Model, Vectors, scaled, vectors_of
 from graphretrieval.retriever.score import Anchors, Queries, Scorer
 from graphretrieval.types import JSON, Array, Bools, Graph, Ints, TextContent
@@ -37,6 +37,7 @@ WEIGHING = "weighing the parts"
 def fit_gates(
     model: Model,
     material: Material,
+    raw: Mapping[str, Array],
     store: GraphStore,
     *,
     relevance: str = "instance",
@@ -44,6 +45,8 @@ def fit_gates(
     progress: Progress = silent,
 ) -> dict[str, JSON]:
     """Fit one ranker for each kind of query and target on hidden validation queries.
+
+    ``raw`` are the block vectors of all nodes, by aligners that did not see the validation part.
 
     By instance: the query's own edges are hidden, the rest of the collection is as it is. By
     category: all validation items stand without edges, as new arrivals do, and are the gallery.
@@ -55,7 +58,6 @@ def fit_gates(
         For each gate what it was judged by: mean average precision of the fused order and of each
         column alone, on the queries it was fitted with.
     """
-    raw = embed(model, material)
     report: dict[str, JSON] = {}
     p = len(model.columns)
     empty = np.empty(0, np.int64)

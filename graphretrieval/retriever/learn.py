@@ -140,10 +140,12 @@ def weigh(
 ) -> Model:
     """Choose refiners and gates on the validation part, then join them with the final aligners."""
     model = Model(dict(encoders), dict(aligned.draft), categories=aligned.categories)
-    _fit_refiners(model, material, config, seed, progress)
+    raw = embed(model, material)
+    _fit_refiners(model, material, raw, config, seed, progress)
     report = fit_gates(
         model,
         material,
+        raw,
         store,
         relevance=relevance,
         seed=seed,
@@ -152,6 +154,7 @@ def weigh(
     model.aligners = dict(aligned.final)
     model.meta.update(
         seed=seed,
+        settings=config.learned_with(),
         revision=material.graph.revision,
         validation=report,
         skipped=dict(aligned.skipped),
@@ -175,12 +178,12 @@ def _learnable(material: Material) -> tuple[Graph, Places, dict[str, Array]]:
 def _fit_refiners(
     model: Model,
     material: Material,
+    raw: Mapping[str, Array],
     config: Config,
     seed: int,
     progress: Progress,
 ) -> None:
     graph = material.messages
-    raw = embed(model, material)
     edges = graph.edges_of(DESCRIBES)
     kept = material.validation
     hidden = edges[kept[graph.src[edges]] & kept[graph.dst[edges]]]

@@ -6,6 +6,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
@@ -13,27 +14,21 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 import numpy as np
 
 from graphretrieval import config as settings
-from graphretrieval import registry
+from graphretrieval import cpus, registry
 from graphretrieval.config import Config
 from graphretrieval.errors import BundleError, ConfigError, NotFitted, QueryError, UnknownNode
 from graphretrieval.protocols import GraphStore, Progress, silent
-from graphretrieval.rankers.walks import Walker
 from graphretrieval.retriever import exchange, features
 from graphretrieval.retriever.bundle import Bundles, Embedded
 from graphretrieval.retriever.corpus import Places, parallel
-from graphretrieval.retriever.ingest import Report, ingest
+from graphretrieval.retriever.ingest import CERTIFICATES, Report, forgotten_in, ingest
 from graphretrieval.retriever.learn import learn
+from graphretrieval.retriever.live import Live
 from graphretrieval.retriever.material import Material, embed, held_texts, validation_of, variants
-from graphretrieval.retriever.model import (
-    Model,
-    Vectors,
-    embed_nodes,
-    kinds_of_text,
-    refine_nodes,
-    scaled,
-)
-from graphretrieval.retriever.query import Filter, Searcher, Term, modalities
-from graphretrieval.retriever.score import Queries, Scorer
+from graphretrieval.retriever.model import kinds_of_text, refine_nodes, scaled
+from graphretrieval.retriever.query import Filter, Term, modalities
+from graphretrieval.retriever.score import Queries
+from graphretrieval.retriever.serving import Serving
 from graphretrieval.sources.limits import Limits
 from graphretrieval.sources.media import MediaReader
 from graphretrieval.types import (
@@ -91,7 +86,7 @@ class Retriever:
     def __init__(self, store: GraphStore, path: Path, config: Config) -> None:
         self.store, self.path, self.config = store, path, config
         self.bundles = Bundles(path.with_name(path.name + ".models"))
-        self._loaded: _Loaded | None = None
+        self.serving = Serving(store, self.bundles, config)
 
     def __enter__(self) -> Self:
         return self
@@ -106,7 +101,7 @@ class Retriever:
 
     def close(self) -> None:
         """Release the store."""
-        self._loaded = None
+        self.serving.close()
         self.store.close()
 
     # --- what is in it ------------------------------------------------------------------
@@ -134,8 +129,32 @@ class Retriever:
             category=category,
             mapping=mapping,
             prune=prune,
+            forgotten=forgotten_in(self.bundles.folder / CERTIFICATES),
             progress=progress,
         )
+
+    def update(self, id: str, **changes: JSON) -> int:
+        """Change a node's own fields, such as its title or text; the next search uses them.
+
+        Returns:
+            The new revision.
+
+        Raises:
+            UnknownNode: there is no such node.
+            QueryError: a field is none that can be changed.
+        """
+        node = self.store.get([id])[0]
+        if node is None:
+            raise UnknownNode(f"no node is called {id!r}", remedy="check the id")
+        fixed = {"id", "modality", "revision"}
+        names = [f.name for f in fields(Node) if f.name not in fixed]
+        wrong = [name for name in changes if name not in names]
+        if wrong:
+            raise QueryError(
+                f"{wrong[0]!r} is no field of a node that can be changed",
+                remedy=f"choose from {', '.join(names)}",
+            )
+        return self.store.upsert([replace(node, **changes)])
 
     def link(self, src: str, type: str, dst: str, *, weight: float = 1.0) -> int:
         """Assert an edge; the next search uses it. Returns the new revision.
@@ -203,6 +222,7 @@ class Retriever:
         Raises:
             NothingToLearn: no item is linked or in a category.
         """
+        cpus.settle(self.config["threads"])
         graph = self.store.export()
         visible = np.ones(len(graph.ids), np.bool_)
         with MediaReader(Limits.of(self.config)) as reader:
@@ -213,7 +233,7 @@ class Retriever:
         refined = refine_nodes(model, graph, raw)
         version = self.bundles.save(model, Embedded(tuple(graph.ids), raw, refined))
         progress(1, 1, "saving the model")
-        self._loaded = None
+        self.serving.renew()
         return version
 
     def material(
@@ -239,21 +259,25 @@ class Retriever:
         apart[variants(graph, text_rows, langs, np.flatnonzero(held))] = True
         x: dict[str, Array] = dict(features.own_vectors(nodes))
         encoders: dict[str, Any] = {}
+        ready = self._encoders_in_service(graph, seed)
         for modality, items in nodes.items():
             if modality in x:
                 continue
             rows = places.rows[modality]
             seen = np.flatnonzero(visible[rows] & ~apart[rows])
-            groups = parallel(graph, rows[seen]) if modality == "text" else None
-            encoders[modality] = features.fit_encoder(
-                modality,
-                [items[i] for i in seen],
-                reader,
-                self.config,
-                groups=groups,
-                seed=seed,
-                progress=progress,
-            )
+            if modality in ready and len(seen) == len(rows):
+                encoders[modality] = ready[modality]
+            else:
+                groups = parallel(graph, rows[seen]) if modality == "text" else None
+                encoders[modality] = features.fit_encoder(
+                    modality,
+                    [items[i] for i in seen],
+                    reader,
+                    self.config,
+                    groups=groups,
+                    seed=seed,
+                    progress=progress,
+                )
             x[modality] = features.encode(
                 encoders[modality], items, reader, self.config, progress=progress
             )
@@ -273,6 +297,25 @@ class Retriever:
             ),
             encoders,
         )
+
+    def _encoders_in_service(self, graph: Graph, seed: int) -> dict[str, Any]:
+        """Encoders that would come out the same if they were fitted on all of this graph's items.
+
+        Those of texts also learn from links, of which some may be hidden now.
+        """
+        version = self.bundles.current()
+        if version is None:
+            return {}
+        meta = self.bundles.meta(version)
+        made_of = (meta.get("revision"), meta.get("seed"), meta.get("settings"))
+        if made_of != (graph.revision, seed, self.config.learned_with()):
+            return {}
+        encoders = self.serving.newest().model.encoders
+        return {
+            m: e
+            for m, e in encoders.items()
+            if m != Modality.TEXT and meta["items"].get(m) == len(graph.rows_of(m))
+        }
 
     def _nodes(self, graph: Graph, rows: Sequence[int] | Any) -> list[Node]:
         found = self.store.get([graph.ids[i] for i in rows])
@@ -309,7 +352,9 @@ class Retriever:
         version = saved.current()
         if version is None:
             raise BundleError(f"{folder} holds no model", remedy="give a folder that save wrote")
-        return self.bundles.take(saved.folder, version)
+        taken = self.bundles.take(saved.folder, version)
+        self.serving.renew()
+        return taken
 
     # --- answering ----------------------------------------------------------------------
 
@@ -347,21 +392,25 @@ class Retriever:
             QueryError: nothing was asked, or a term cannot be understood.
             NotFitted: no model has been learned yet.
         """
-        loaded = self._load()
         asked = self._terms(text=text, image=image, audio=audio, node=node, exclude=exclude)
         targets = modalities(target)
         if not 1 <= k <= 10_000:
             raise QueryError(f"k is {k}", remedy="ask for 1 to 10000 hits")
-        terms = self._encode(asked, loaded)
         where = Filter(category, lang, collection, license)
-        allowed = loaded.allowed(where, self.store)
-        hits, no_match = loaded.searcher.search(terms, targets, k, where, allowed)
+        files = [self._content(kind, value) for kind, value, _ in asked]
+        with self.serving.reading() as live:
+            terms = [
+                Term(kind, value, weight, self._queries(kind, value, content, live))
+                for (kind, value, weight), content in zip(asked, files, strict=True)
+            ]
+            hits, no_match = live.searcher.search(terms, targets, k, where, live.allowed(where))
+            version, revision = live.version, live.revision
         query: dict[str, JSON] = {
             "terms": [{"kind": k_, "value": v, "weight": w} for k_, v, w in asked],
             "target": list(targets),
             "k": k,
         }
-        return Answer(query, hits, loaded.version, loaded.vectors.graph.revision, no_match=no_match)
+        return Answer(query, hits, version, revision, no_match=no_match)
 
     def vectors(self, ids: Sequence[str]) -> Array:
         """Learned vectors ``(n, D)``: every block raw, then every block refined.
@@ -369,14 +418,13 @@ class Retriever:
         Raises:
             UnknownNode: an id is not in the store.
         """
-        loaded = self._load()
-        row = loaded.vectors.graph.row
-        missing = [i for i in ids if i not in row]
-        if missing:
-            raise UnknownNode(f"no node is called {missing[0]!r}", remedy="check the id")
-        rows = np.array([row[i] for i in ids], np.int64)
-        blocks = [*loaded.vectors.raw.values(), *loaded.vectors.refined.values()]
-        return np.concatenate([x[rows] for x in blocks], axis=1)
+        with self.serving.reading() as live:
+            missing = [i for i in ids if i not in live.row]
+            if missing:
+                raise UnknownNode(f"no node is called {missing[0]!r}", remedy="check the id")
+            rows = np.array([live.row[i] for i in ids], np.int64)
+            blocks = [*live.vectors.raw.values(), *live.vectors.refined.values()]
+            return np.concatenate([x[rows] for x in blocks], axis=1)
 
     def _terms(self, *, exclude: Terms, **given: Terms) -> list[tuple[str, str, float]]:
         terms = [(kind, *_weighted(t)) for kind, ts in given.items() for t in _several(ts)]
@@ -389,47 +437,46 @@ class Retriever:
             )
         return terms
 
-    def _encode(self, asked: Sequence[tuple[str, str, float]], loaded: _Loaded) -> list[Term]:
-        return [
-            Term(kind, value, weight, self._queries(kind, value, loaded))
-            for kind, value, weight in asked
-        ]
-
-    def _queries(self, kind: str, value: str, loaded: _Loaded) -> Queries:
+    def _content(self, kind: str, value: str) -> Content | None:
+        """What a term brings itself; ``None`` for a node."""
         if kind == "node":
-            return self._node_query(value, loaded)
+            return None
         if kind == "text" and not value.strip():
             raise QueryError("the text of the query is empty", remedy="give some words")
-        if kind not in loaded.model.encoders:
+        return TextContent(value) if kind == "text" else self._file(kind, Path(value))
+
+    def _queries(self, kind: str, value: str, content: Content | None, live: Live) -> Queries:
+        if content is None:
+            return self._node_query(value, live)
+        if kind not in live.model.encoders:
             raise QueryError(
                 f"this collection has no {kind} encoder, so it cannot be asked by {kind}",
                 remedy="ask by node, or add files of that kind and fit again",
             )
-        content = TextContent(value) if kind == "text" else self._file(kind, Path(value))
-        row = loaded.model.encoders[kind].encode([content])
-        raw = {b: scaled(b, x) for b, x in loaded.model.align(kind, row).items()}
-        if kind != "text":
+        row = live.model.encoders[kind].encode([content])
+        raw = {b: scaled(b, x) for b, x in live.model.align(kind, row).items()}
+        if not isinstance(content, TextContent):
             return Queries(kind, raw, kind=kind)
-        own = kinds_of_text(loaded.model.encoders[kind], [TextContent(value)])[0]
+        own = kinds_of_text(live.model.encoders[kind], [content])[0]
         return Queries(kind, raw, [value], kind=own)
 
-    def _node_query(self, value: str, loaded: _Loaded) -> Queries:
-        row = loaded.vectors.graph.row.get(value)
+    def _node_query(self, value: str, live: Live) -> Queries:
+        row = live.row.get(value)
         node = self.store.get([value])[0]
         if row is None or node is None:
             raise UnknownNode(f"no node is called {value!r}", remedy="check the id")
-        if loaded.vectors.places.at[row] < 0:
+        if live.vectors.places.at[row] < 0:
             raise QueryError(
                 f"{value!r} is a {node.modality}, which has no content to search by",
                 remedy="ask by one of its items, or filter with --category",
             )
         rows = np.array([row])
         words = [node.text or node.title or ""] if node.modality == Modality.TEXT else None
-        raw = {b: x[rows] for b, x in loaded.vectors.raw.items()}
+        raw = {b: x[rows] for b, x in live.vectors.raw.items()}
         if words is None:
             return Queries(node.modality, raw, None, rows, node.modality)
         content = TextContent(words[0], node.lang)
-        own = kinds_of_text(loaded.model.encoders.get("text"), [content])[0]
+        own = kinds_of_text(live.model.encoders.get("text"), [content])[0]
         return Queries(node.modality, raw, words, rows, own)
 
     def _file(self, kind: str, path: Path) -> Content:
@@ -444,102 +491,6 @@ class Retriever:
         if isinstance(content, Exception):
             raise content
         return content
-
-    def _load(self) -> _Loaded:
-        """The model in service with vectors of the newest revision."""
-        version = self.bundles.current()
-        if version is None:
-            raise NotFitted("nothing has been learned yet", remedy="run `graphretrieval fit`")
-        if self._loaded is None or self._loaded.version != version:
-            found = self.bundles.load(version)
-            if found is None:
-                raise NotFitted("nothing has been learned yet", remedy="run `graphretrieval fit`")
-            self._loaded = self._at_newest(version, *found)
-        elif self._loaded.vectors.graph.revision != self.store.revision:
-            self._loaded = self._at_newest(version, self._loaded.model, self._loaded.embedded)
-        return self._loaded
-
-    def _at_newest(self, version: str, model: Model, embedded: Embedded) -> _Loaded:
-        """Vectors at the store's newest revision: what is new is encoded, all is refined again."""
-        graph = self.store.export()
-        places = Places.of(graph)
-        if tuple(graph.ids) == embedded.ids and graph.revision == model.meta["revision"]:
-            raw, refined = dict(embedded.raw), dict(embedded.refined)
-        else:
-            raw = self._catch_up(model, graph, places, embedded)
-            refined = refine_nodes(model, graph, raw)
-            embedded = Embedded(tuple(graph.ids), raw, refined)
-        vectors = Vectors(
-            graph,
-            places,
-            {b: scaled(b, x) for b, x in raw.items()},
-            {b: scaled(b, x) for b, x in refined.items()},
-        )
-        scorer = Scorer(model, vectors, self.store, Walker(graph))
-        index = registry.resolve("index", self.config["index"])
-        searcher = Searcher(model, vectors, self.store, scorer, index)
-        return _Loaded(version, model, embedded, vectors, searcher)
-
-    def _catch_up(
-        self, model: Model, graph: Graph, places: Places, embedded: Embedded
-    ) -> dict[str, Array]:
-        """Raw vectors of all nodes: the stored ones, and fresh ones for new or changed nodes."""
-        old = {name: i for i, name in enumerate(embedded.ids)}
-        source = np.array([old.get(name, -1) for name in graph.ids], np.int64)
-        changed = {n.id for n in self.store.changes_since(int(model.meta["revision"])).nodes}
-        stale = np.array([name in changed for name in graph.ids], np.bool_) | (source < 0)
-        raw = {
-            b: np.where(stale[:, None], 0, x[source]).astype(np.float32)
-            for b, x in embedded.raw.items()
-        }
-        fresh: dict[str, Array] = {}
-        picked: dict[str, Any] = {}
-        with MediaReader(Limits.of(self.config)) as reader:
-            for modality, rows in places.rows.items():
-                mine = rows[stale[rows]]
-                if len(mine) and modality in model.encoders:
-                    picked[modality] = mine
-                    fresh[modality] = features.encode(
-                        model.encoders[modality], self._nodes(graph, mine), reader, self.config
-                    )
-        named = self._category_features(graph, model.encoders)
-        made = embed_nodes(model, graph, Places(picked, places.at), fresh, named)
-        for block, x in raw.items():
-            x[stale] = made[block][stale]
-        return raw
-
-
-class _Loaded:
-    """A model in service, its vectors at one revision, and node attributes for filters."""
-
-    def __init__(
-        self, version: str, model: Model, embedded: Embedded, vectors: Vectors, searcher: Searcher
-    ) -> None:
-        self.version, self.model, self.embedded = version, model, embedded
-        self.vectors, self.searcher = vectors, searcher
-        self._attributes: list[Node] | None = None
-
-    def allowed(self, where: Filter, store: GraphStore) -> Bools | None:
-        """Nodes that pass the filters on their own attributes."""
-        if not (where.lang or where.collection or where.license):
-            return None
-        if self._attributes is None:
-            self._attributes = list(store.nodes())
-        out = np.zeros(len(self.vectors.graph.ids), np.bool_)
-        for node in self._attributes:
-            row = self.vectors.graph.row.get(node.id)
-            if row is not None and _passes(node, where):
-                out[row] = True
-        return out
-
-
-def _passes(node: Node, where: Filter) -> bool:
-    lang = node.lang or ""
-    return (
-        (where.lang is None or lang == where.lang or lang.startswith(f"{where.lang}_"))
-        and (where.collection is None or node.collection == where.collection)
-        and (where.license is None or node.license == where.license)
-    )
 
 
 def _several(terms: Terms) -> list[Weighted]:

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from graphretrieval.errors import QueryError
+from graphretrieval.retriever.live import Live
 from graphretrieval.retriever.model import gate
 from graphretrieval.retriever.retriever import Retriever
 from graphretrieval.retriever.score import SIMILAR, Queries
-from graphretrieval.types import Array, Ints
+from graphretrieval.types import Array, Ints, TextContent
 
 # labels are compared as softmax(score / temperature); right and wrong ones differ by about 5
 TEMPERATURE = 2.0
@@ -50,34 +51,33 @@ def classify(kb: Retriever, kind: str, value: str, labels: Sequence[str]) -> lis
         raise QueryError(
             f"{len(asked)} labels were given, or one is empty", remedy=f"give 1 to {LABELS} names"
         )
-    loaded = kb._load()
-    scorer, model = loaded.searcher.scorer, loaded.model
-    rows, weights, modality = _judged(kb, kind, value)
+    content = kb._content(kind, value)
     scores = np.zeros(len(asked), np.float32)
-    for i, label in enumerate(asked):
-        query = kb._queries("text", label, loaded)
-        anchors = scorer.anchors(query)
-        parts = scorer.parts(query, rows, anchors)[0]  # (t, p)
-        ranker = gate(model, query.kind, modality, "instance")
-        weighed = ranker.weigh(parts, float(scorer.known(anchors)[0])).sum(axis=1)
-        scores[i] = weighed @ weights
+    with kb.serving.reading() as live:
+        scorer = live.searcher.scorer
+        rows, weights, modality = _judged(kb._queries(kind, value, content, live), live)
+        for i, label in enumerate(asked):
+            query = kb._queries("text", label, TextContent(label), live)
+            anchors = scorer.anchors(query)
+            parts = scorer.parts(query, rows, anchors)[0]  # (t, p)
+            ranker = gate(live.model, query.kind, modality, "instance")
+            weighed = ranker.weigh(parts, float(scorer.known(anchors)[0])).sum(axis=1)
+            scores[i] = weighed @ weights
     shares = np.exp((scores - scores.max()) / TEMPERATURE)
     shares /= shares.sum()
     order = np.argsort(-scores, kind="stable")
     return [Labelled(asked[i], float(scores[i]), float(shares[i])) for i in order]
 
 
-def _judged(kb: Retriever, kind: str, value: str) -> tuple[Ints, Array, str]:
+def _judged(query: Queries, live: Live) -> tuple[Ints, Array, str]:
     """Rows that speak for the item, ascending, their weights (sum 1) and their modality."""
-    loaded = kb._load()
-    query: Queries = kb._queries(kind, value, loaded)
     if query.rows is not None:
         return query.rows, np.ones(1, np.float32), query.modality
-    anchors = loaded.searcher.scorer.anchors(query)
+    anchors = live.searcher.scorer.anchors(query)
     near = np.flatnonzero(anchors.kinds == SIMILAR)[:NEAREST]
     if not len(near):
         raise QueryError(
-            f"nothing in the collection is like this {kind}", remedy="add some, and fit again"
+            f"nothing in the collection is like this {query.modality}", remedy="add some, and fit again"
         )
     rows, first = np.unique(anchors.rows[near], return_index=True)
     weights = anchors.weights[near][first] ** 4  # the nearest should be heard above the many

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import scipy.sparse as sp
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graphretrieval.gnn.kernel import Messages, hop, threads, using
+from graphretrieval.gnn.kernel import Messages, hop, using
 
 
 @settings(max_examples=60, deadline=None)
@@ -44,28 +43,6 @@ def test_16_bit_rows_stay_16_bit():
     y = messages.hear(torch.ones((1, 8), dtype=torch.bfloat16))
     assert y.dtype == torch.bfloat16
     assert y.tolist() == [[2.0] * 8]
-
-
-@pytest.mark.parametrize(
-    ("quota", "expected"),
-    [("150000 100000", 2), ("50000 100000", 1), ("max 100000", 8), ("900000 100000", 8)],
-)
-def test_threads_follow_the_quota(tmp_path, quota, expected):
-    (tmp_path / "cpu.max").write_text(quota + "\n")
-    assert threads(tmp_path, cpus=8) == expected
-
-
-@pytest.mark.parametrize(("quota", "expected"), [("300000", 3), ("-1", 8)])
-def test_threads_follow_the_older_form_of_quota(tmp_path, quota, expected):
-    (tmp_path / "cpu").mkdir()
-    (tmp_path / "cpu" / "cpu.cfs_quota_us").write_text(quota)
-    (tmp_path / "cpu" / "cpu.cfs_period_us").write_text("100000")
-    assert threads(tmp_path, cpus=8) == expected
-
-
-def test_threads_without_control_groups_are_the_cpus(tmp_path):
-    assert threads(tmp_path, cpus=5) == 5
-    assert threads() >= 1
 
 
 def test_a_thread_count_is_put_back():

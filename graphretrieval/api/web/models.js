@@ -74,7 +74,7 @@ async function follow(place, live, job = null) {
     live.hidden = true;
     listening?.();
     if (p.state === "failed") toast(`${t("failed")}: ${p.error?.message ?? ""}`);
-    else toast(p.result?.promoted === false ? t("kept", p.result?.candidate ?? "") : t("promoted", p.result?.version ?? ""));
+    else toast(p.result?.promoted === false ? t("kept", p.result?.version ?? "", p.result?.reason ?? "") : t("promoted", p.result?.version ?? ""));
     if (location.hash.startsWith("#/models")) page(place);
   });
 }

@@ -87,7 +87,7 @@ const WORDS = {
   training: ["Training", "训练中"],
   trained: ["Training has ended", "训练结束"],
   promoted: ["{0} is now in service", "{0} 已投入使用"],
-  kept: ["{0} was not better and is not used", "{0} 不优于现有版本,未启用"],
+  kept: ["{0} stays in service: {1}", "{0} 继续使用:{1}"],
   rolledBack: ["{0} is in service again", "{0} 已恢复使用"],
   direction: ["Direction", "方向"],
   compared: ["compared with", "相比"],
