@@ -87,6 +87,11 @@ def make(kb: Retriever, *, host: str = "127.0.0.1", secure: bool = False) -> App
     async def ours(request: Request, error: Exception) -> Response:
         return _refusal(error)
 
+    @app.exception_handler(Exception)
+    async def unexpected(request: Request, error: Exception) -> Response:
+        # the guard logs it under the same id
+        return JSONResponse({"error": described(error) | {"id": request.state.id}}, 500)
+
     @app.exception_handler(RequestValidationError)
     async def unfit(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from inspect import isawaitable
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -113,15 +114,14 @@ def routes(schema: Schema, documents: Documents, service: Service) -> APIRouter:
         name = request.state.caller.name
         service.streams.enter(name)
         try:
-            source = subscribe(
+            begun = subscribe(
                 core,
                 asked.plan.document,
                 context_value=Context(service, request.state.caller),
                 variable_values=asked.variables,
                 operation_name=asked.operation or None,
             )
-            if not isinstance(source, ExecutionResult) and hasattr(source, "__await__"):
-                source = await source
+            source = await begun if isawaitable(begun) else begun
         except BaseException:
             service.streams.leave(name)
             raise
@@ -129,7 +129,7 @@ def routes(schema: Schema, documents: Documents, service: Service) -> APIRouter:
             service.streams.leave(name)
             return _finished(source)
         return StreamingResponse(
-            _events(source, service, name),  # type: ignore[arg-type]
+            _events(source, service, name),
             media_type="text/event-stream",
             headers={"cache-control": "no-store", "x-accel-buffering": "no"},
         )
@@ -145,7 +145,7 @@ async def _events(
     try:
         yield ": open\n\n"
         while not service.queue.closing:
-            coming = coming or asyncio.ensure_future(anext(source))  # type: ignore[arg-type]
+            coming = coming or asyncio.ensure_future(anext(source))
             done, _ = await asyncio.wait([coming], timeout=HEARTBEAT)
             if not done:
                 yield ": still here\n\n"

@@ -91,10 +91,9 @@ class Guard:
             await answer(scope, receive, sending)
         except Exception as e:
             LOG.exception("request failed", extra={"fields": {"id": ident}})
-            if sent:
-                raise
-            answer = JSONResponse({"error": described(e) | {"id": ident}}, 500)
-            await answer(scope, receive, sending)
+            if not sent:
+                answer = JSONResponse({"error": described(e) | {"id": ident}}, 500)
+                await answer(scope, receive, sending)
         finally:
             self._note(scope, status, time.perf_counter() - started, ident)
 

@@ -93,13 +93,11 @@ class Jobs:
         last: Job | None = None
         while True:
             async with self._changed:
-                await self._changed.wait_for(
-                    lambda last=last: self._latest(ident) not in (None, last)
-                )
-                last = self._latest(ident)
-            assert last is not None  # the wait says so
-            yield last
-            if ident is not None and last.state != "running":
+                while (now := self._latest(ident)) is None or now == last:
+                    await self._changed.wait()
+            yield now
+            last = now
+            if ident is not None and now.state != "running":
                 return
 
     def _latest(self, ident: str | None) -> Job | None:

@@ -45,18 +45,22 @@ class SearchRequest(BaseModel):
     """A query: at least one of text, nodes and uploads."""
 
     model_config = {"extra": "forbid"}
-    text: str | None = Field(None, max_length=2000, description="Words in any language.")
-    nodes: list[Annotated[str, Field(min_length=1, max_length=1024)]] = Field([], max_length=12)
-    uploads: list[Annotated[str, Field(min_length=1, max_length=64)]] = Field([], max_length=4)
-    exclude: list[Annotated[str, Field(min_length=1, max_length=1024)]] = Field(
-        [], max_length=12, description="Words or node ids to stay away from."
+    text: str | None = Field(default=None, max_length=2000, description="Words in any language.")
+    nodes: list[Annotated[str, Field(min_length=1, max_length=1024)]] = Field(
+        default=[], max_length=12
     )
-    targets: list[Target] = Field([], max_length=3, description="All of them if empty.")
-    k: int = Field(10, ge=1, le=100)
-    category: str | None = Field(None, max_length=1024)
-    lang: str | None = Field(None, max_length=32)
-    collection: str | None = Field(None, max_length=256)
-    license: str | None = Field(None, max_length=256)
+    uploads: list[Annotated[str, Field(min_length=1, max_length=64)]] = Field(
+        default=[], max_length=4
+    )
+    exclude: list[Annotated[str, Field(min_length=1, max_length=1024)]] = Field(
+        default=[], max_length=12, description="Words or node ids to stay away from."
+    )
+    targets: list[Target] = Field(default=[], max_length=3, description="All of them if empty.")
+    k: int = Field(default=10, ge=1, le=100)
+    category: str | None = Field(default=None, max_length=1024)
+    lang: str | None = Field(default=None, max_length=32)
+    collection: str | None = Field(default=None, max_length=256)
+    license: str | None = Field(default=None, max_length=256)
 
 
 class FoundHit(BaseModel):

@@ -77,7 +77,8 @@ def _judged(query: Queries, live: Live) -> tuple[Ints, Array, str]:
     near = np.flatnonzero(anchors.kinds == SIMILAR)[:NEAREST]
     if not len(near):
         raise QueryError(
-            f"nothing in the collection is like this {query.modality}", remedy="add some, and fit again"
+            f"nothing in the collection is like this {query.modality}",
+            remedy="add some, and fit again",
         )
     rows, first = np.unique(anchors.rows[near], return_index=True)
     weights = anchors.weights[near][first] ** 4  # the nearest should be heard above the many

@@ -46,16 +46,24 @@ class Site:
         said = answer.json()
         if "errors" in said:
             error = said["errors"][0]
-            return {"status": answer.status_code, "message": error["message"], **error["extensions"]}
+            return {
+                "status": answer.status_code,
+                "message": error["message"],
+                **error["extensions"],
+            }
         return {"status": answer.status_code, **said["error"]}
 
 
-def open_site(store: Path, *, host: str = "127.0.0.1", client: tuple[str, int] = LOCAL, **settings: Any) -> Iterator[Site]:
+def open_site(
+    store: Path, *, host: str = "127.0.0.1", client: tuple[str, int] = LOCAL, **settings: Any
+) -> Iterator[Site]:
     config = Config({"cache_dir": str(store.parent / "cache")}).replace(**settings)
     with gr.open(store, config=config) as kb:
         application = make(kb, host=host)
         base = "http://localhost:8000"
-        with TestClient(application.asgi, base_url=base, client=client, raise_server_exceptions=False) as c:
+        with TestClient(
+            application.asgi, base_url=base, client=client, raise_server_exceptions=False
+        ) as c:
             application.service.newest()
             yield Site(application, c, kb)
 

@@ -208,7 +208,9 @@ def test_a_neighbourhood_has_its_centre_at_the_origin(site: Site) -> None:
 
 
 def test_stats_and_models_say_what_serves(site: Site) -> None:
-    found = site.ask("{ stats { revision model nodes { name count } } models { version inService directions { source target map queries } } }")
+    found = site.ask(
+        "{ stats { revision model nodes { name count } } models { version inService directions { source target map queries } } }"
+    )
     assert {"name": "image", "count": 48} in found["stats"]["nodes"]
     (model,) = found["models"]
     assert (model["version"], model["inService"]) == ("v1", True)
