@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from graphretrieval import __version__
+from graphretrieval import __version__, cli_living
 from graphretrieval import config as settings
 from graphretrieval.api import commands
 from graphretrieval.errors import ConfigError, GraphRetrievalError, QueryError
@@ -312,41 +312,6 @@ def demo(
     run(collection, out, _given.config, seed=seed)
 
 
-@models_app.command("list")
-def models_list(json: Json = False) -> None:
-    """All versions, the one in service marked."""
-    from graphretrieval import render
-
-    with _open() as kb:
-        current = kb.bundles.current()
-        rows = [
-            {
-                "version": v,
-                "in service": "yes" if v == current else "",
-                **{key: kb.bundles.meta(v).get(key) for key in ("revision", "seed", "seconds")},
-            }
-            for v in kb.bundles.versions()
-        ]
-    if json or _given.json:
-        render.print_json(rows)
-    else:
-        render.print_rows(rows, ("version", "in service", "revision", "seed", "seconds"))
-
-
-@models_app.command("show")
-def models_show(version: str) -> None:
-    """What a version was learned from and how it was judged, as JSON."""
-    from graphretrieval import render
-
-    with _open() as kb:
-        if version not in kb.bundles.versions():
-            raise QueryError(
-                f"there is no model {version!r}",
-                remedy=f"choose from {', '.join(kb.bundles.versions()) or 'none yet'}",
-            )
-        render.print_json(kb.bundles.meta(version))
-
-
 commands.mount(app, _open)
 
 
@@ -373,6 +338,9 @@ def _term(text: str) -> tuple[str, float]:
         return (value, float(weight)) if found and value else (text, 1.0)
     except ValueError:
         return text, 1.0
+
+
+cli_living.mount(app, models_app, _open, lambda own: own or _given.json)
 
 
 def main() -> None:

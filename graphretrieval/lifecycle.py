@@ -15,21 +15,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
-
 from graphretrieval import privacy
-from graphretrieval.errors import BundleError, NotFitted, SnapshotTooOld, StoreBusy
+from graphretrieval.errors import NotFitted, QueryError, StoreBusy
 from graphretrieval.protocols import Progress, silent
 from graphretrieval.retriever import Retriever
-from graphretrieval.retriever.adapt import adapt
-from graphretrieval.retriever.bundle import Embedded
-from graphretrieval.retriever.fresh import catch_up
-from graphretrieval.retriever.judge import NEW, Judge, Link, Slice, frozen, names, positions
-from graphretrieval.retriever.model import refine_nodes
-from graphretrieval.types import JSON, Bools, Edge, Graph
-
-#: How many standard errors beyond the tolerance a slice must lose to be called worse.
-SURE = 2.0
+from graphretrieval.retriever.refit import asserted_since, candidate
+from graphretrieval.types import JSON
 
 
 @dataclass(frozen=True)
@@ -86,7 +77,9 @@ def refit(kb: Retriever, *, seed: int = 0, progress: Progress = silent) -> Refit
         champion = _current(kb)
         known = _taken_up(kb, champion, seed)
         if known is None:
-            known = _candidate(kb, champion, seed, progress)
+            known = _report(
+                *candidate(kb.store, kb.bundles, kb.config, seed=seed, progress=progress)
+            )
         if known.promoted:
             kb.bundles.promote(known.version)
             kb.serving.renew()
@@ -114,7 +107,8 @@ def promote(kb: Retriever, version: str) -> str:
     """Put a version in service by hand.
 
     Raises:
-        BundleError: there is no such version, or it is damaged.
+        QueryError: there is no such version.
+        BundleError: it is damaged.
     """
     _known(kb, version)
     kb.bundles.promote(version)
@@ -135,6 +129,15 @@ def models(kb: Retriever) -> list[dict[str, JSON]]:
         row |= {"promoted": made.get("promoted", True), "reason": made.get("reason")}
         out.append({**row, "mrr": (made.get("candidate") or {}).get("mrr")})
     return out
+
+
+def show(kb: Retriever, version: str) -> dict[str, JSON]:
+    """All that is recorded of a version.
+
+    Raises:
+        QueryError: there is none of that name.
+    """
+    return kb.bundles.meta(_known(kb, version))
 
 
 def diff(kb: Retriever, a: str, b: str) -> dict[str, JSON]:
@@ -160,7 +163,7 @@ def new_links(kb: Retriever) -> tuple[int, float]:
     tried = [m for m in tried if m.get("parent") == current or m.get("version") == current]
     since = max(int(m["revision"]) for m in tried)
     at = max(float(m.get("at") or 0.0) for m in tried)
-    return len(_asserted(kb, since)), time.time() - at
+    return len(asserted_since(kb.store, since)), time.time() - at
 
 
 def refit_if_due(
@@ -168,78 +171,6 @@ def refit_if_due(
 ) -> RefitReport | None:
     """Refit if the policy says so; ``None`` if it does not."""
     return refit(kb, seed=seed, progress=progress) if policy.due(*new_links(kb)) else None
-
-
-def judged(slices: Sequence[Slice], tolerance: float) -> tuple[bool, str]:
-    """Whether a candidate may be promoted, and why (not)."""
-    whole = slices[0]
-    if not whole.questions:
-        return True, "there are no frozen links to judge by; nothing speaks against it"
-    for part in slices:
-        allowed = tolerance if part is whole else 2 * tolerance
-        if part.name == NEW:
-            continue
-        if part.difference < -max(allowed, SURE * part.unsure if part is not whole else allowed):
-            return False, (
-                f"worse on {part.name}: {part.candidate:.3f} against {part.champion:.3f} "
-                f"(tolerance {allowed:.3f}, {part.questions} questions)"
-            )
-    return True, (
-        f"not worse than {tolerance:.3f} on any slice: {whole.candidate:.3f} against "
-        f"{whole.champion:.3f} ({whole.questions} questions)"
-    )
-
-
-def _candidate(kb: Retriever, current: str, seed: int, progress: Progress) -> RefitReport:
-    """Learn, judge and save a candidate; the verdict is saved with it."""
-    started = time.perf_counter()
-    found = kb.bundles.load(current)
-    if found is None:
-        raise NotFitted("nothing has been learned yet", remedy="run `graphretrieval fit`")
-    model, embedded = found
-    since = int(model.meta["revision"])
-    graph = kb.store.export()
-    if graph.revision == since:
-        return RefitReport(current, False, f"nothing is newer than revision {since}", {}, {})
-    progress(0, 4, "encoding what is new")
-    raw = catch_up(model, kb.store, graph, embedded, since, kb.config)
-    new = _marks(graph, _asserted(kb, since))
-    held = frozen(graph, [tuple(x) for x in model.meta.get("frozen", ())], new)
-    free = np.ones(len(graph.src), np.bool_)
-    free[held] = False
-    progress(1, 4, "learning from new links")
-    made = adapt(model, graph, raw, np.flatnonzero(new & free), np.flatnonzero(~new & free), seed)
-    progress(2, 4, "comparing with the model in service")
-    judge = Judge.of(graph, held, new, seed)
-    ranks = judge.reciprocal_ranks(model, raw), judge.reciprocal_ranks(made.model, made.raw)
-    slices = judge.slices(*ranks)
-    promoted, reason = judged(slices, float(kb.config["refit_tolerance"]))
-    progress(3, 4, "saving the candidate")
-    scores = [{"mrr": round(x, 4)} for x in (slices[0].champion, slices[0].candidate)]
-    report = {
-        **made.report,
-        "promoted": promoted,
-        "reason": reason,
-        "tolerance": float(kb.config["refit_tolerance"]),
-        "champion": scores[0],
-        "candidate": scores[1],
-        "slices": [s.to_json() for s in slices],
-    }
-    made.model.meta = {
-        **{k: v for k, v in model.meta.items() if k not in ("version", "at")},
-        "kind": "refit",
-        "parent": current,
-        "seed": seed,
-        "revision": graph.revision,
-        "frozen": [list(link) for link in names(graph, held)],
-        "refit": report,
-        "seconds": round(time.perf_counter() - started, 1),
-    }
-    refined = refine_nodes(made.model, graph, made.raw)
-    saved = Embedded(tuple(graph.ids), made.raw, refined)
-    version = kb.bundles.save(made.model, saved, promote=False)
-    progress(4, 4, "saving the candidate")
-    return _report(version, report)
 
 
 def _taken_up(kb: Retriever, current: str, seed: int) -> RefitReport | None:
@@ -268,21 +199,6 @@ def _report(version: str, made: dict[str, Any]) -> RefitReport:
     )
 
 
-def _asserted(kb: Retriever, since: int) -> list[Edge]:
-    try:
-        edges: Sequence[Edge] = kb.store.changes_since(since).edges
-    except SnapshotTooOld:  # deletions that far back are forgotten, but edges know their revision
-        edges = [e for e in kb.store.edges() if e.revision > since]
-    return [e for e in edges if e.status == "asserted"]
-
-
-def _marks(graph: Graph, edges: Sequence[Edge]) -> Bools:
-    links: list[Link] = [(e.src, e.type, e.dst) for e in edges]
-    out = np.zeros(len(graph.src), np.bool_)
-    out[positions(graph, links)] = True
-    return out
-
-
 def _current(kb: Retriever) -> str:
     version = kb.bundles.current()
     if version is None:
@@ -292,7 +208,7 @@ def _current(kb: Retriever) -> str:
 
 def _known(kb: Retriever, version: str) -> str:
     if version not in kb.bundles.versions():
-        raise BundleError(
+        raise QueryError(
             f"there is no model {version!r}",
             remedy=f"choose from {', '.join(kb.bundles.versions()) or 'none yet'}",
         )

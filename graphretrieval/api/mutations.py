@@ -9,7 +9,7 @@ from typing import Any
 import strawberry
 from strawberry.scalars import JSON
 
-from graphretrieval import lifecycle
+from graphretrieval import lifecycle, proposals
 from graphretrieval import types as graph
 from graphretrieval.api import living
 from graphretrieval.api.jobs import Job as JobState
@@ -25,6 +25,16 @@ class Change:
     revision: int
     edge: Edge | None = None
     node: Node | None = None
+
+
+@strawberry.type(description="What a person decided on a proposal.")
+class Decision:
+    """``verdict`` is accepted, rejected or, after an undo, open."""
+
+    id: strawberry.ID
+    verdict: str
+    by: str
+    revision: int
 
 
 @strawberry.type(description="Long work: its progress and, when it has ended, its result.")
@@ -114,6 +124,21 @@ class Mutation:
         kb, by = ctx.service.kb, ctx.caller.name
         return JSON(await ctx.service.read(lifecycle.forget, kb, names, by=by))
 
+    @strawberry.mutation(description="Make a proposed link an asserted one. Role: write.")
+    async def accept(self, info: Info, id: strawberry.ID) -> Decision:
+        """The next search uses it."""
+        return await _decided(info, proposals.accept, id)
+
+    @strawberry.mutation(description="Say that a proposed link is wrong. Role: write.")
+    async def reject(self, info: Info, id: strawberry.ID) -> Decision:
+        """It is learned from and not proposed again."""
+        return await _decided(info, proposals.reject, id)
+
+    @strawberry.mutation(description="Take back the last decision on a proposal. Role: write.")
+    async def undo(self, info: Info, id: strawberry.ID) -> Decision:
+        """It is open again."""
+        return await _decided(info, proposals.undo, id)
+
     @strawberry.mutation(description="Learn a new version in the background. Role: admin.")
     async def refit(self, info: Info, seed: int = 0) -> Job:
         """Watch it by the subscription ``progress``."""
@@ -130,6 +155,18 @@ class Mutation:
         if ctx.service.jobs.running() is not None:
             raise Refused("JOB_RUNNING", 409, "a model is being learned", remedy="wait for it")
         return await ctx.service.read(lifecycle.rollback, ctx.service.kb)
+
+
+async def _decided(info: Info, decide: Any, id: str) -> Decision:
+    ctx = context(info)
+    ctx.caller.require("write")
+    said = await ctx.service.read(decide, ctx.service.kb, str(id), ctx.caller.name)
+    return Decision(
+        id=strawberry.ID(said["proposal"]),
+        verdict="open" if said.get("undone_at") else said["verdict"],
+        by=said.get("undone_by") or said["by"],
+        revision=said["revision"],
+    )
 
 
 def _refit(kb: Any, seed: int, progress: Any) -> dict[str, Any]:

@@ -35,6 +35,7 @@ from graphretrieval.api.types import (
     read_cursor,
 )
 from graphretrieval.errors import QueryError, UnknownNode
+from graphretrieval.proposals import propose
 from graphretrieval.retriever.zeroshot import classify
 from graphretrieval.types import SEARCHED, Hit
 
@@ -216,6 +217,28 @@ class Model:
     created: str | None
     parent: str | None = strawberry.field(description="The version it was learned on from.")
     directions: list[Direction]
+
+
+@strawberry.type(description="A link that the model thinks is missing.")
+class Proposal:
+    """Accepted or rejected by a person."""
+
+    id: strawberry.ID
+    type: str
+    confidence: float = strawberry.field(description="Calibrated probability that it is true.")
+    reasons: list[str]
+    source_id: strawberry.Private[str]
+    target_id: strawberry.Private[str]
+
+    @strawberry.field(description="Where the link would begin.")
+    async def source(self, info: Info) -> Node | None:
+        """Loaded with all others of the page."""
+        return node_of(await context(info).loaders.node.load(self.source_id))
+
+    @strawberry.field(description="Where the link would end.")
+    async def target(self, info: Info) -> Node | None:
+        """Loaded with all others of the page."""
+        return node_of(await context(info).loaders.node.load(self.target_id))
 
 
 @strawberry.type(description="Read the collection.")
@@ -414,6 +437,30 @@ class Query:
         bounded("first", first, 200)
         rows = await service.read(living.models, service.kb)
         return [_model(r) for r in rows[:first]]
+
+    @strawberry.field(description="Links that may be missing, the surest first. Role: write.")
+    async def proposals(
+        self, info: Info, type: str | None = None, first: int = 20, by_usefulness: bool = False
+    ) -> list[Proposal]:
+        """They are written to the graph as proposed, where no search uses them."""
+        ctx = context(info)
+        ctx.caller.require("write")
+        bounded("first", first, 200)
+        kb = ctx.service.kb
+        found = await ctx.service.read(
+            propose, kb, type=type, limit=first, by_usefulness=by_usefulness
+        )
+        return [
+            Proposal(
+                id=strawberry.ID(p.id),
+                type=p.type,
+                confidence=p.confidence,
+                reasons=list(p.reasons),
+                source_id=p.src,
+                target_id=p.dst,
+            )
+            for p in found
+        ]
 
 
 def _model(row: dict[str, Any]) -> Model:

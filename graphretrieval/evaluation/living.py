@@ -1,10 +1,12 @@
-"""How soon a new link counts: milliseconds by the degree of its ends, beside a full rebuild.
+"""How soon a new link counts, and what a refit costs and is worth.
 
 A planted collection (see :mod:`~graphretrieval.evaluation.planted`) with categories of very
-different sizes is put into a store with a model; then links are made one by one, and after each the
-next search is timed, which uses it.
+different sizes is put into a store with a model. Links are made one by one, and after each the next
+search is timed, which uses it, by the degree of the link's ends and beside a full rebuild. Then one
+link in a hundred is new, and a refit is compared with learning from all links anew.
 
     python -m graphretrieval.evaluation.living --nodes 50000
+    python -m graphretrieval.evaluation.living --nodes 50000 --refit 3
 """
 
 from __future__ import annotations
@@ -24,7 +26,16 @@ from graphretrieval import registry
 from graphretrieval.aligners.cca import CcaAligner
 from graphretrieval.config import Config
 from graphretrieval.cpus import threads
-from graphretrieval.evaluation.planted import MODALITIES, SIGNAL, Planted, aligned, cpu, make
+from graphretrieval.evaluation.planted import (
+    MODALITIES,
+    QUESTIONS,
+    SIGNAL,
+    Planted,
+    aligned,
+    cpu,
+    make,
+    precision_at_10,
+)
 from graphretrieval.gnn.kernel import using
 from graphretrieval.gnn.propagate import PropagateRefiner
 from graphretrieval.retriever import Retriever
@@ -32,6 +43,7 @@ from graphretrieval.retriever import open as open_kb
 from graphretrieval.retriever.bundle import Embedded
 from graphretrieval.retriever.live import Live
 from graphretrieval.retriever.model import ALIKE, Model, refine_nodes
+from graphretrieval.retriever.refit import candidate
 from graphretrieval.types import IN_CATEGORY, JSON, RELATED_TO, Array, Edge, Graph, Ints, Node
 
 LINKS = 300  # timed links, in turn over the classes of degree
@@ -80,10 +92,11 @@ def build(path: Path, n: int, seed: int, share: float = 1.0) -> Living:
     """The planted collection in a store, and a model learned from a share of its links."""
     world = make(n, seed)
     kb = open_kb(path, config=Config({"cache_dir": str(path.parent / "cache")}))
-    ids = fill(kb, world, seed, share)
+    known = some_of(world, seed, share)
+    ids = fill(kb, known, seed)
     graph = kb.store.export()
     aligner = CcaAligner(dims=SIGNAL, ridge=1e-2, power=1.0)
-    h = aligned(aligner, world, seed)
+    h = aligned(aligner, known, seed)
     model = Model(aligners={"cca": aligner}, meta={"revision": graph.revision, "seed": seed})
     raw = {"cca": in_order(graph, ids, h)}
     edges = graph.edges_of("DESCRIBES")
@@ -109,8 +122,15 @@ def _depth(kb: Retriever) -> int:
     return int(getattr(refiner, "depth_", 0))
 
 
-def fill(kb: Retriever, world: Planted, seed: int, share: float = 1.0) -> Sequence[str]:
-    """Write the world and its categories, whose sizes fall as 1/rank; links only a share of."""
+def some_of(world: Planted, seed: int, share: float) -> Planted:
+    """The world with a share of its links."""
+    order = np.random.default_rng(seed).permutation(len(world.graph.src))
+    keep = np.sort(order[: round(share * len(order))])
+    return Planted(world.graph.with_edges(keep), world.features, world.topic, world.held)
+
+
+def fill(kb: Retriever, world: Planted, seed: int) -> Sequence[str]:
+    """Write the world and its categories, whose sizes fall as 1/rank."""
     graph, rng = world.graph, np.random.default_rng(seed)
     n = len(graph.ids)
     ids = list(graph.ids)
@@ -122,8 +142,7 @@ def fill(kb: Retriever, world: Planted, seed: int, share: float = 1.0) -> Sequen
     odds = 1 / np.arange(1, CATEGORIES + 1)
     member = rng.choice(CATEGORIES, n, p=odds / odds.sum())
     edges = [Edge(ids[i], IN_CATEGORY, f"cat:{member[i]}") for i in range(n)]
-    order = rng.permutation(len(graph.src))[: round(share * len(graph.src))]
-    edges += edges_of(world, np.sort(order))
+    edges += edges_of(world, np.arange(len(graph.src)))
     for first in range(0, len(edges), CHUNK):
         kb.store.upsert([], edges[first : first + CHUNK])
     return ids
@@ -143,6 +162,57 @@ def in_order(graph: Graph, ids: Sequence[str], h: Array) -> Array:
     out = np.zeros((len(graph.ids), h.shape[1]), np.float32)
     out[[graph.row[i] for i in ids]] = h
     return out
+
+
+def refitting(n: int = 50_000, seed: int = 0, new: float = 0.01) -> dict[str, JSON]:
+    """Time a refit on a share of new links; its precision beside the champion's and a retrained."""
+    with using(threads()), tempfile.TemporaryDirectory() as folder:
+        living = build(Path(folder) / "living.db", n, seed, 1 - new)
+        kb, world = living.kb, living.world
+        known = some_of(world, seed, 1 - new).graph
+        code = world.graph.src.astype(np.int64) * n + world.graph.dst
+        fresh = np.flatnonzero(~np.isin(code, known.src.astype(np.int64) * n + known.dst))
+        kb.store.upsert([], edges_of(world, fresh))
+        out: dict[str, JSON] = {"nodes": n, "seed": seed, "new_links": len(fresh)}
+        champion = _precision_now(living)
+        started = time.perf_counter()
+        version, report = candidate(kb.store, kb.bundles, kb.config, seed=seed)
+        kb.bundles.promote(version)
+        out["refit_seconds"] = round(time.perf_counter() - started, 2)
+        out["promoted"], out["reason"] = report["promoted"], report["reason"]
+        out["maps"] = report["maps"]
+        refitted = _precision_now(living)
+        started = time.perf_counter()
+        retrained = _retrained(living, seed)
+        out["retrain_seconds"] = round(time.perf_counter() - started, 2)
+        out["p@10"] = {"champion": champion, "refit": refitted, "retrained": retrained}
+        kb.close()
+    print(out)
+    return out
+
+
+def _precision_now(living: Living) -> float:
+    """P@10 of held-out items by refined vectors of the model in service, at the newest revision."""
+    live = living.kb.serving.newest()
+    rows = [live.row[i] for i in living.ids]
+    return _asked(living.world, live.vectors.refined["cca"][rows])
+
+
+def _asked(world: Planted, z: Array) -> float:
+    queries = np.flatnonzero(world.held)[:QUESTIONS]
+    return precision_at_10(world, queries, z[queries], z)
+
+
+def _retrained(living: Living, seed: int) -> float:
+    """The same after learning aligner and strengths from all links, and refining all."""
+    found = living.kb.bundles.load()
+    if found is None:
+        raise RuntimeError("the model is gone")
+    graph = living.kb.store.export()
+    aligner = CcaAligner(dims=SIGNAL, ridge=1e-2, power=1.0)
+    x = in_order(graph, living.ids, aligned(aligner, living.world, seed))
+    z = refine_nodes(found[0], graph, {"cca": x})["cca"]
+    return _asked(living.world, z[[graph.row[i] for i in living.ids]])
 
 
 @contextmanager
@@ -255,9 +325,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--nodes", type=int, default=50_000)
     parser.add_argument("--links", type=int, default=LINKS)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--refit", type=int, default=0, help="refit with so many seeds instead")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args(arguments)
-    found = freshness(given.nodes, given.seed, given.links)
+    found: JSON
+    if given.refit:
+        found = [refitting(given.nodes, given.seed + i) for i in range(given.refit)]
+    else:
+        found = freshness(given.nodes, given.seed, given.links)
     if given.out is not None:
         given.out.write_text(json.dumps(found, indent=1), "utf-8")
 

@@ -125,9 +125,9 @@ def precision(world: Planted, seed: int) -> dict[str, JSON]:
     joined = refiner.absorb(h[queries], _links_of(graph, queries), without)
     return {
         "p@10": {
-            "raw": _precision(world, queries, h[queries], h),
-            "propagated": _precision(world, queries, z[queries], z),
-            "unseen": _precision(world, queries, joined, without),
+            "raw": precision_at_10(world, queries, h[queries], h),
+            "propagated": precision_at_10(world, queries, z[queries], z),
+            "unseen": precision_at_10(world, queries, joined, without),
             "chance": round(1 / len(np.unique(world.topic)), 4),
             "queries": len(queries),
         },
@@ -224,7 +224,7 @@ def _links_of(graph: Graph, queries: Ints) -> Any:
     return csr(len(queries), at[owner[mine]], both.indices[mine], both.weights[mine])
 
 
-def _precision(world: Planted, queries: Ints, asks: Array, gallery: Array) -> float:
+def precision_at_10(world: Planted, queries: Ints, asks: Array, gallery: Array) -> float:
     """The share of the right topic among the ten nearest items of the next modality."""
     found = []
     for code in range(len(MODALITIES)):

@@ -4,12 +4,13 @@ All of z⁰ … zᴷ are kept. A row of zᵏ⁺¹ is computed again where its ow
 or where a neighbour's zᵏ has moved by more than ε since it was last passed on (after the local push
 of personalised PageRank, Andersen et al. 2006). What has not been passed on is remembered as that
 row's residual, so that many small moves add up to one that counts: every row stays within
-2ε (c + c² + …), c < 1, of what refining everything anew gives, however many changes came.
+3ε (c + c² + …), c < 1, of what refining everything anew gives, however many changes came.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,7 +22,9 @@ from graphretrieval.gnn.messages import has_vector
 from graphretrieval.types import Array, Ints
 
 #: Moves below this share of the mean length of a vector wait until they have added up.
-EPSILON = 2e-5
+EPSILON = 1.5e-5
+#: Nodes of more edges are hubs.
+HUB = 200
 # rows computed at once when everything is: their table of types stays in the cache
 _ROWS = 20_000
 
@@ -30,12 +33,22 @@ class Ties(Protocol):
     """Every node's edges in both directions; see :mod:`graphretrieval.rankers.adjacency`."""
 
     relations: list[str]
+    count: Ints
     other: npt.NDArray[Any]
     kind: npt.NDArray[Any]
     weight: npt.NDArray[Any]
 
     def entries(self, rows: Ints, limit: int | None = None) -> tuple[Ints, Ints]:
         """``(owner, position)`` of some rows' entries."""
+
+
+@dataclass(frozen=True)
+class _Heard:
+    """Rows that are passed on, by how much each moved since it last was, and which came or went."""
+
+    rows: Ints
+    moved: Array
+    flipped: Ints
 
 
 class Push:
@@ -65,6 +78,7 @@ class Push:
         self.layers = [Grown(np.ascontiguousarray(h, np.float32))]
         self._present = [Grown(present)]
         self._table = np.zeros((0, 0, 0), np.float32)
+        self._norms: list[dict[int, npt.NDArray[np.float64]]] = [{} for _ in range(depth)]
         n = len(h)
         self._retable(modalities)
         for k in range(depth):
@@ -114,16 +128,21 @@ class Push:
         """
         self._retable(modalities)
         always = np.union1d(touched, rows)
-        heard = self._write(0, rows, h, modality)
-        again = always
+        for norms in self._norms:
+            for row in always.tolist():
+                norms.pop(row, None)
+        heard = self._write(0, rows, h)
+        moved = rows
         for k in range(self.depth):
-            again = np.union1d(always, heard)
-            new = self._computed(k, again, modality)
-            heard = self._write(k + 1, again, new, modality)
-        return again
+            again, hubs, pushed = self._listeners(k, heard, always, modality)
+            again = np.union1d(always, again)
+            moved = np.concatenate([again, hubs])
+            new = np.concatenate([self._computed(k, again, modality), pushed])
+            heard = self._write(k + 1, moved, new)
+        return moved
 
-    def _write(self, k: int, rows: Ints, new: Array, modality: npt.NDArray[Any]) -> Ints:
-        """Put new rows into a layer; who hears of those that moved enough, or came or went."""
+    def _write(self, k: int, rows: Ints, new: Array) -> _Heard:
+        """Put new rows into a layer; which of them are passed on."""
         z, present = self.layers[k].x, self._present[k].x
         moved = new - z[rows]
         z[rows] = new
@@ -131,11 +150,12 @@ class Push:
         flipped = present[rows] != there
         present[rows] = there
         if k == self.depth:
-            return rows[:0]
+            return _Heard(rows[:0], new[:0], rows[:0])
         slot, residual = self._slot[k].x, self._residual[k]
         known = slot[rows] >= 0
         moved[known] += residual.x[slot[rows[known]]]
         loud = flipped | (np.abs(moved).max(axis=1, initial=0) > self.epsilon)
+        told = moved[loud].copy()
         moved[loud] = 0
         wanting = rows[~known & ~loud]
         wanting = wanting[np.any(moved[~known & ~loud], axis=1)]
@@ -143,13 +163,58 @@ class Push:
         residual.append(np.zeros((len(wanting), moved.shape[1]), np.float32))
         kept = slot[rows] >= 0
         residual.x[slot[rows[kept]]] = moved[kept]
-        return self._listeners(rows[loud], modality)
+        return _Heard(rows[loud], told, rows[flipped])
 
-    def _listeners(self, rows: Ints, modality: npt.NDArray[Any]) -> Ints:
-        owner, at = self.ties.entries(rows)
-        other = self.ties.other[at]
-        rho = self._table[self.ties.kind[at] ^ 1, modality[rows[owner]], modality[other]]
-        return np.unique(other[rho > 0]).astype(np.int64)
+    def _listeners(
+        self, k: int, heard: _Heard, always: Ints, modality: npt.NDArray[Any]
+    ) -> tuple[Ints, Ints, Array]:
+        """Who hears of rows that moved: those to be computed, and hubs with their new rows.
+
+        A hub of thousands is not computed again because a few of them moved: their moves are added
+        by their shares. Where some came or went, all shares are others.
+        """
+        owner, at = self.ties.entries(heard.rows)
+        other, kind = self.ties.other[at].astype(np.int64), self.ties.kind[at] ^ 1
+        speaker = modality[heard.rows[owner]]
+        rho = self._table[kind, speaker, modality[other]]
+        keep = rho > 0
+        owner, at, other, kind, speaker, rho = (
+            x[keep] for x in (owner, at, other, kind, speaker, rho)
+        )
+        anew = np.unique(other[np.isin(heard.rows[owner], heard.flipped)])
+        for row in anew.tolist():
+            self._norms[k].pop(row, None)
+        hub = (self.ties.count[other] > HUB) & ~np.isin(other, anew) & ~np.isin(other, always)
+        again = np.unique(other[~hub])
+        owner, at, other, kind, speaker, rho = (
+            x[hub] for x in (owner, at, other, kind, speaker, rho)
+        )
+        hubs, place = np.unique(other, return_inverse=True)
+        if not len(hubs):
+            return again, hubs, heard.moved[:0]
+        norms = np.stack([self._norm(k, int(row), modality) for row in hubs])  # (hubs, types + 1)
+        m = self._table.shape[1]
+        total = norms[place, kind.astype(np.int64) * m + speaker] * norms[place, -1]
+        share = (rho * self.ties.weight[at] / np.maximum(total, 1e-30)).astype(np.float32)
+        order = np.argsort(place, kind="stable")
+        indptr = np.concatenate([[0], np.cumsum(np.bincount(place, minlength=len(hubs)))])
+        more = hop(indptr, owner[order], share[order], heard.moved)
+        return again, hubs, self.layers[k + 1].x[hubs] + more
+
+    def _norm(self, k: int, row: int, modality: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        """Total weight that a hub hears of each type, and last what its row is divided by."""
+        found = self._norms[k].get(row)
+        if found is None:
+            kinds, m, _ = self._table.shape
+            _, at = self.ties.entries(np.array([row]))
+            speaker, kind = self.ties.other[at], self.ties.kind[at].astype(np.int64)
+            slot = kind * m + modality[speaker]
+            weight = self.ties.weight[at] * self._present[k].x[speaker]
+            total = np.bincount(slot, weight, minlength=kinds * m)
+            mine = self._table[:, :, modality[row]].ravel()
+            whole = float(self._present[0].x[row]) + float(mine[total > 0].sum())
+            found = self._norms[k][row] = np.append(total, max(whole, 1e-12))
+        return found
 
     def _computed(self, k: int, rows: Ints, modality: npt.NDArray[Any]) -> Array:
         """Rows of zᵏ⁺¹ from zᵏ, as :func:`~graphretrieval.gnn.messages.propagate` has them."""
@@ -179,6 +244,8 @@ class Push:
         if self._table.shape == shape:
             return
         self._table = np.zeros(shape, np.float32)
+        for norms in self._norms:
+            norms.clear()
         for name, rho in self.strength.items():
             relation, way, ends = name.split(":")
             speaker, listener = ends.split(">")

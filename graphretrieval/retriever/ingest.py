@@ -14,6 +14,7 @@ from graphretrieval import registry
 from graphretrieval.config import Config
 from graphretrieval.errors import ConfigError, QueryError
 from graphretrieval.protocols import GraphStore, Progress, Source, silent
+from graphretrieval.retriever.moves import Moves
 from graphretrieval.sources.limits import Limits
 from graphretrieval.sources.media import MediaReader
 from graphretrieval.types import JSON, Batch, Edge, FileStamp, Node
@@ -112,9 +113,11 @@ def ingest(
         source = open_source(path, reader, config, format=format, **options)
         known = store.files(str(path.resolve()))
         total = source.total()
+        moves = Moves(store, known)
         for batch in source.batches(known):
-            _commit(store, _without(batch, forgotten, tally), known, tally)
+            _commit(store, _without(moves.followed(batch), forgotten, tally), known, tally)
             progress(tally.done, max(total, tally.done), "reading")
+    store.forget_files(moves.moved)
     removed = _prune(store, str(path.resolve())) if prune else 0
     return Report(
         tally.nodes,

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from graphretrieval.errors import ConfigError
 from graphretrieval.gnn.messages import Typed, propagate, strengths
 from graphretrieval.retriever import corpus
 from graphretrieval.retriever.corpus import Places
@@ -140,7 +141,8 @@ class Judge:
     def reciprocal_ranks(self, model: Model, raw: Mapping[str, Array]) -> Array:
         """1/rank of each question's answer ``(q,)``, ties half counted."""
         plain = {b: scaled(b, x) for b, x in raw.items()}
-        refined = {b: scaled(b, self._refined(model, b, x)) for b, x in raw.items()}
+        heard = refined_over(self.typed, model, raw)
+        refined = {b: scaled(b, x) for b, x in heard.items()}
         out = np.zeros(len(self.asks), np.float32)
         for source, target, mine in self._directions():
             weight = np.diag(
@@ -197,18 +199,25 @@ class Judge:
             mine = np.flatnonzero((kind == (source, target)).all(axis=1))
             yield self.graph.modalities[source], self.graph.modalities[target], mine
 
-    def _refined(self, model: Model, block: str, x: Array) -> Array:
+
+def refined_over(typed: Typed, model: Model, raw: Mapping[str, Array]) -> dict[str, Array]:
+    """Unscaled refined vectors of every block over these messages."""
+    out = {}
+    for block, x in raw.items():
         refiner = model.refiners.get(block)
         depth = getattr(refiner, "depth_", None)
-        if refiner is None or depth == 0:
-            return x
-        if depth is None:
-            raise TypeError(f"{type(refiner).__name__} cannot be judged without its depth")
-        rho = strengths(self.typed.types, refiner.strength_)  # type: ignore[attr-defined]
+        if refiner is not None and depth is None:
+            raise ConfigError(
+                f"the refiner {type(refiner).__name__} cannot be asked for its layers",
+                remedy="fit with the refiner propagate or none",
+            )
         z = x
-        for _ in range(depth):
-            z = propagate(self.typed, x, z, rho)
-        return z
+        if depth:
+            rho = strengths(typed.types, refiner.strength_)  # type: ignore[union-attr]
+            for _ in range(depth):
+                z = propagate(typed, x, z, rho)
+        out[block] = z
+    return out
 
 
 def _ranked(scores: Array, answer: Ints) -> Array:

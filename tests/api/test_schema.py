@@ -61,5 +61,5 @@ def test_the_schema_has_what_the_interface_promises() -> None:
     }
     mutation = SCHEMA._schema.type_map["Mutation"].fields
     assert set(mutation) >= {
-        *("addNode", "link", "unlink", "refit", "rollback", "forget"),
+        *("addNode", "link", "unlink", "refit", "rollback", "forget", "accept", "reject", "undo"),
     }

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from graphretrieval.config import Config
+from graphretrieval.gnn import push
 from graphretrieval.protocols import GraphStore
 from graphretrieval.retriever import live as live_room
 from graphretrieval.retriever.live import Live
@@ -96,14 +97,21 @@ def assert_answers_same(live: Live, anew: Live, name: str) -> None:
 
 
 @settings(
-    max_examples=40,
+    max_examples=30,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(st.lists(WRITES, min_size=1, max_size=12), st.integers(0, 3))
+@pytest.mark.parametrize("hub", [3, 200])  # nodes of more edges are told only what moved
 def test_any_run_of_writes_ends_where_a_new_build_does(
-    new_store: Callable[[], GraphStore], config: Config, writes: list[tuple[object, ...]], seed: int
+    new_store: Callable[[], GraphStore],
+    config: Config,
+    monkeypatch: pytest.MonkeyPatch,
+    hub: int,
+    writes: list[tuple[object, ...]],
+    seed: int,
 ) -> None:
+    monkeypatch.setattr(push, "HUB", hub)
     store = new_store()
     fill(store, seed)
     live = live_of(store, config, seed=seed)

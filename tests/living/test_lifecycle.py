@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from graphretrieval import lifecycle
-from graphretrieval.errors import BundleError, NotFitted, StoreBusy
+from graphretrieval.errors import BundleError, NotFitted, QueryError, StoreBusy
 from graphretrieval.lifecycle import Policy
 from graphretrieval.retriever import Retriever
 from graphretrieval.retriever.bundle import Bundles
@@ -134,13 +134,13 @@ def test_a_refit_killed_before_the_swap_is_taken_up(
         with pytest.raises(KeyboardInterrupt):
             lifecycle.refit(kb)
     assert kb.bundles.current() == "v1"
-    monkeypatch.setattr(lifecycle, "adapt", _killed)  # nothing is learned a second time
+    monkeypatch.setattr(lifecycle, "candidate", _killed)  # nothing is learned a second time
     report = lifecycle.refit(kb)
     assert report.promoted
     assert kb.bundles.current() == "v2"
 
 
-def _killed(*_: object) -> None:
+def _killed(*_: object, **__: object) -> None:
     raise KeyboardInterrupt
 
 
@@ -250,7 +250,7 @@ def test_a_diff_names_what_differs_and_nothing_else(kb: Retriever) -> None:
     assert found["version"] == ["v1", "v2"]
     assert found["refit.promoted"] == [None, True]
     assert lifecycle.diff(kb, "v2", "v2") == {}
-    with pytest.raises(BundleError, match="choose from v1, v2"):
+    with pytest.raises(QueryError, match="choose from v1, v2"):
         lifecycle.diff(kb, "v1", "v7")
 
 

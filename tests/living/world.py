@@ -171,6 +171,7 @@ def topics(store: GraphStore, n: int = 120, linked: int = 60) -> None:
     nodes += [node(f"txt{i:03d}", "text", f"topic{i % TOPICS} text {i}") for i in range(n)]
     nodes += [Node(f"cat:{t}", "category", title=f"topic{t}") for t in range(TOPICS)]
     edges = [Edge(f"img{i:03d}", IN_CATEGORY, f"cat:{i % TOPICS}") for i in range(0, n, 3)]
+    edges += [Edge(f"txt{i:03d}", IN_CATEGORY, f"cat:{i % TOPICS}") for i in range(0, n, 4)]
     store.upsert(nodes, [*edges, *descriptions(range(linked))])
 
 

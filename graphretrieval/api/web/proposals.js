@@ -14,7 +14,7 @@ export async function page(place) {
     ["", ...RELATIONS].map(x => h("option", {value: x, selected: x === only}, x ? t(x) : t("anyRelation")))));
   show(place, h("header", {class: "head"}, h("h1", {tabindex: "-1"}, t("inbox")), h("p", {class: "note"}, t("inboxHelp")),
     h("p", {class: "row"}, choose, !role("write") && h("span", {class: "note"}, t("needsAdmin")))), list);
-  await fetchAll(list);
+  if (role("write")) await fetchAll(list);
 }
 
 async function fetchAll(list) {
