@@ -124,6 +124,17 @@ class Mutation:
         kb, by = ctx.service.kb, ctx.caller.name
         return JSON(await ctx.service.read(lifecycle.forget, kb, names, by=by))
 
+    @strawberry.mutation(description="Look for missing links in the background. Role: write.")
+    async def propose(
+        self, info: Info, type: str | None = None, limit: int = 50, by_usefulness: bool = False
+    ) -> Job:
+        """They are kept as proposed, which no search uses; watch it by ``progress``."""
+        ctx = context(info)
+        ctx.caller.require("write")
+        bounded("limit", limit, 1000)
+        look = partial(ctx.service.inbox.look, type.upper() if type else None, limit, by_usefulness)
+        return job_of(ctx.service.jobs.start("propose", look))
+
     @strawberry.mutation(description="Make a proposed link an asserted one. Role: write.")
     async def accept(self, info: Info, id: strawberry.ID) -> Decision:
         """The next search uses it."""

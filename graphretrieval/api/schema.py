@@ -35,7 +35,6 @@ from graphretrieval.api.types import (
     read_cursor,
 )
 from graphretrieval.errors import QueryError, UnknownNode
-from graphretrieval.proposals import propose
 from graphretrieval.retriever.zeroshot import classify
 from graphretrieval.types import SEARCHED, Hit
 
@@ -438,18 +437,14 @@ class Query:
         rows = await service.read(living.models, service.kb)
         return [_model(r) for r in rows[:first]]
 
-    @strawberry.field(description="Links that may be missing, the surest first. Role: write.")
+    @strawberry.field(description="Proposed links that wait for a decision, the surest first.")
     async def proposals(
-        self, info: Info, type: str | None = None, first: int = 20, by_usefulness: bool = False
+        self, info: Info, type: str | None = None, first: int = 20
     ) -> list[Proposal]:
-        """They are written to the graph as proposed, where no search uses them."""
-        ctx = context(info)
-        ctx.caller.require("write")
+        """The mutation ``propose`` looks for more."""
+        service = context(info).service
         bounded("first", first, 200)
-        kb = ctx.service.kb
-        found = await ctx.service.read(
-            propose, kb, type=type, limit=first, by_usefulness=by_usefulness
-        )
+        wanted = type.upper() if type else None
         return [
             Proposal(
                 id=strawberry.ID(p.id),
@@ -459,7 +454,7 @@ class Query:
                 source_id=p.src,
                 target_id=p.dst,
             )
-            for p in found
+            for p in await service.read(service.inbox.waiting, wanted, first)
         ]
 
 

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from graphretrieval.api.categories import Tree
+from graphretrieval.api.inbox import Inbox
 from graphretrieval.api.jobs import Jobs
 from graphretrieval.api.limits import Budget, Queue, Streams
 from graphretrieval.api.logs import LOG
@@ -42,6 +43,7 @@ class Service:
         self.budget = Budget(self.config["cost_per_minute"])
         self.streams = Streams(self.config["max_subscriptions"])
         self.jobs, self.uploads = Jobs(), Uploads()
+        self.inbox = Inbox(kb)
         self._threads = ThreadPoolExecutor(self.config["search_workers"], "search")
         # thumbnails and store reads, so that they never wait behind a search
         self._reads = ThreadPoolExecutor(4, "read")

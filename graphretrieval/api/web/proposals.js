@@ -1,5 +1,5 @@
 // The inbox: links that the model thinks are missing, to be accepted or rejected by a person.
-import {run} from "./client.js";
+import {run, watch} from "./client.js";
 import {h, show, toast} from "./dom.js";
 import {role} from "./app.js";
 import {lang, percent, t} from "./words.js";
@@ -12,9 +12,27 @@ export async function page(place) {
   const list = h("ol", {class: "inbox"});
   const choose = h("label", {}, `${t("relation")} `, h("select", {onchange: event => { only = event.target.value; fetchAll(list); }},
     ["", ...RELATIONS].map(x => h("option", {value: x, selected: x === only}, x ? t(x) : t("anyRelation")))));
+  const live = h("div", {class: "live", hidden: true, role: "status"}, h("label", {}, `${t("looking")} `, h("progress")));
+  const look = h("button", {type: "button", class: "go", id: "look", disabled: !role("write"), onclick: async () => {
+    try {
+      const {propose} = await run("propose", {type: only || null});
+      look.disabled = true;
+      live.hidden = false;
+      await watch("progress", {job: propose.id}, data => {
+        const p = data?.progress;
+        if (!p || p.state === "running") return;
+        live.hidden = true;
+        look.disabled = false;
+        if (p.state === "failed") toast(`${t("failed")}: ${p.error?.message ?? ""} ${p.error?.remedy ?? ""}`);
+        else fetchAll(list);
+      });
+    } catch (error) {
+      toast(`${t("failed")}: ${error.message}. ${error.remedy}`);
+    }
+  }}, t("look"));
   show(place, h("header", {class: "head"}, h("h1", {tabindex: "-1"}, t("inbox")), h("p", {class: "note"}, t("inboxHelp")),
-    h("p", {class: "row"}, choose, !role("write") && h("span", {class: "note"}, t("needsAdmin")))), list);
-  if (role("write")) await fetchAll(list);
+    h("p", {class: "row"}, look, choose, !role("write") && h("span", {class: "note"}, t("needsAdmin")))), live, list);
+  await fetchAll(list);
 }
 
 async function fetchAll(list) {
