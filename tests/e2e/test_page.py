@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+
 from e2e.conftest import Served
 
 RED_CIRCLE = "toy/shapes/circle/red_circle.png"
