@@ -36,10 +36,10 @@ def tree(store: GraphStore, graph: Graph) -> Tree:
         out.children[node.id] = []
     for e in graph.edges_of(SUBCATEGORY_OF):
         child, parent = graph.ids[int(graph.src[e])], graph.ids[int(graph.dst[e])]
-        if child in out.titles and parent in out.titles and child not in out.parents:
-            if not _above(out, parent, child):
-                out.parents[child] = parent
-                out.children[parent].append(child)
+        known = child in out.titles and parent in out.titles and child not in out.parents
+        if known and not _above(out, parent, child):
+            out.parents[child] = parent
+            out.children[parent].append(child)
     for found in out.children.values():
         found.sort(key=lambda c: out.titles[c])
     _count(out, graph)

@@ -19,9 +19,9 @@ from graphretrieval.api.problems import Refused
 from graphretrieval.config import Config
 from graphretrieval.errors import ConfigError, QueryError
 
-LINK = 'mutation { link(source: "%s", type: "RELATED_TO", target: "%s") { revision } }' % (
-    RED_CIRCLE,
-    "toy/nature/sun/red_sun.png",
+LINK = (
+    f'mutation {{ link(source: "{RED_CIRCLE}", type: "RELATED_TO", '
+    'target: "toy/nature/sun/red_sun.png") { revision } }'
 )
 STATS = "{ stats { revision } }"
 
@@ -130,7 +130,7 @@ def test_a_reader_may_not_write_a_writer_may_but_not_forget(own: Site) -> None:
     assert own.refused(LINK, headers=own.key("read"))["code"] == "FORBIDDEN"
     writer = own.key("write")
     assert own.ask(LINK, headers=writer)["link"]["revision"] > 0
-    forget = 'mutation { forget(ids: ["%s"]) }' % RED_CIRCLE
+    forget = f'mutation {{ forget(ids: ["{RED_CIRCLE}"]) }}'
     assert own.refused(forget, headers=writer)["code"] == "FORBIDDEN"
 
 

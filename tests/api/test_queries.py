@@ -11,7 +11,8 @@ import pytest
 from api.conftest import RED_CIRCLE, Site
 
 SEARCH = """query ($input: SearchInput!) { search(input: $input) {
-  edges { cursor score confidence parts { name value } node { id modality title description(lang: "zh") }
+  edges { cursor score confidence parts { name value }
+          node { id modality title description(lang: "zh") }
           path { anchor nodes { id title } edges { type direction } } explanation(lang: "zh") }
   pageInfo { hasNextPage endCursor } model { version } revision degraded noMatch } }"""
 
@@ -160,7 +161,8 @@ def test_categories_form_a_tree_with_counts_that_add_up(site: Site) -> None:
 
 
 def test_labels_are_told_apart_without_training(site: Site) -> None:
-    query = "query ($node: ID, $labels: [String!]!) { classify(node: $node, labels: $labels) { label share } }"
+    query = """query ($node: ID, $labels: [String!]!) {
+      classify(node: $node, labels: $labels) { label share } }"""
     found = site.ask(query, node=RED_CIRCLE, labels=["moon", "圆", "wave"])["classify"]
     assert found[0]["label"] == "圆"
     assert sum(x["share"] for x in found) == pytest.approx(1, abs=1e-4)
@@ -176,14 +178,16 @@ def test_classify_wants_one_thing_and_some_labels(site: Site) -> None:
 
 def test_recommend_is_like_the_liked_and_leaves_them_out(site: Site) -> None:
     liked = [f"toy/nature/wave/{c}_wave.png" for c in ("red", "blue")]
-    query = 'query ($l: [ID!]!) { recommend(liked: $l, targets: ["image"], k: 3) { edges { node { id } } } }'
+    query = """query ($l: [ID!]!) {
+      recommend(liked: $l, targets: ["image"], k: 3) { edges { node { id } } } }"""
     found = [e["node"]["id"] for e in site.ask(query, l=liked)["recommend"]["edges"]]
     assert not set(found) & set(liked)
     assert all("wave" in i for i in found)
 
 
 def test_a_question_is_answered_with_citations_of_the_collection(site: Site) -> None:
-    query = '{ ask(question: "a blue wave", lang: "en") { noMatch citations { text node { id } about { id } } } }'
+    query = """{ ask(question: "a blue wave", lang: "en") {
+      noMatch citations { text node { id } about { id } } } }"""
     found = site.ask(query)["ask"]
     assert found["citations"][0]["text"] == "A blue wave."
     assert "toy/nature/wave/blue_wave.png" in {n["id"] for n in found["citations"][0]["about"]}
@@ -209,7 +213,8 @@ def test_a_neighbourhood_has_its_centre_at_the_origin(site: Site) -> None:
 
 def test_stats_and_models_say_what_serves(site: Site) -> None:
     found = site.ask(
-        "{ stats { revision model nodes { name count } } models { version inService directions { source target map queries } } }"
+        "{ stats { revision model nodes { name count } } "
+        "models { version inService directions { source target map queries } } }"
     )
     assert {"name": "image", "count": 48} in found["stats"]["nodes"]
     (model,) = found["models"]
@@ -230,8 +235,9 @@ def test_a_page_costs_as_many_store_calls_for_fifty_hits_as_for_five(
             return _real(*a, **k)
 
         monkeypatch.setattr(store, name, counted)
-    query = """query ($k: Int!) { search(input: {text: "sun", k: $k}) { edges { node { id description(lang: "zh")
-      descriptions { id } categories { id title } source { id } neighbours(first: 5) { source { id } target { id } } }
+    query = """query ($k: Int!) { search(input: {text: "sun", k: $k}) { edges {
+      node { id description(lang: "zh") descriptions { id } categories { id title } source { id }
+        neighbours(first: 5) { source { id } target { id } } }
       path { nodes { id description } } explanation } } }"""
     counts = {}
     for k in (5, 50):

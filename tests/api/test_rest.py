@@ -1,4 +1,4 @@
-"""REST: search, files in ranges, thumbnails, uploads, health, metrics, and the guard around them."""
+"""REST: search, files in ranges, thumbnails, uploads, health, metrics, and the guard."""
 
 from __future__ import annotations
 
@@ -142,7 +142,8 @@ def test_an_uploaded_sound_is_searched_by(site: Site) -> None:
     up = site.client.post(
         "/api/uploads", files={"file": ("recording.wav", tone(), "audio/wav")}
     ).json()
-    query = 'query ($u: ID) { search(input: {upload: $u, targets: ["audio"], k: 2}) { edges { node { id modality } } } }'
+    query = """query ($u: ID) { search(input: {upload: $u, targets: ["audio"], k: 2}) {
+      edges { node { id modality } } } }"""
     found = site.ask(query, u=up["id"])["search"]["edges"]
     assert [e["node"]["modality"] for e in found] == ["audio", "audio"]
     caption = site.ask("query ($u: ID) { caption(upload: $u, k: 2) { text known } }", u=up["id"])

@@ -50,7 +50,8 @@ def test_a_dropped_picture_is_searched_by(browse: Any, served: Served) -> None:
       const bytes = Uint8Array.from(atob(data), c => c.charCodeAt(0));
       const transfer = new DataTransfer();
       transfer.items.add(new File([bytes], "found.png", {type: "image/png"}));
-      document.body.dispatchEvent(new DragEvent("drop", {dataTransfer: transfer, bubbles: true, cancelable: true}));
+      const how = {dataTransfer: transfer, bubbles: true, cancelable: true};
+      document.body.dispatchEvent(new DragEvent("drop", how));
     }"""
     page.evaluate(drop, data)
     assert first(page, "image") == f"{BLUE_WAVE}.png"
