@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from graphretrieval.errors import MissingExtra, QueryError, UnknownNode
+from graphretrieval.errors import GraphRetrievalError, MissingExtra
 from graphretrieval.retriever import Retriever
 from graphretrieval.types import Hit, Node, Path
 
@@ -25,6 +27,7 @@ def make(kb: Retriever) -> Any:
     """
     try:
         from mcp.server.mcpserver import MCPServer
+        from mcp.server.mcpserver.exceptions import ToolError
     except ImportError as e:
         raise MissingExtra(
             "the MCP server needs a package that is not installed (mcp)",
@@ -33,6 +36,14 @@ def make(kb: Retriever) -> Any:
     server = MCPServer("graphretrieval", instructions=INSTRUCTIONS)
     # tools may be called side by side; the model is loaded once
     turn = threading.Lock()
+
+    @contextmanager
+    def told() -> Iterator[None]:
+        """What a model did wrong is told to it with the remedy; crashes are the SDK's to hide."""
+        try:
+            yield
+        except GraphRetrievalError as e:
+            raise ToolError(str(e)) from e
 
     @server.tool()
     def search(
@@ -50,8 +61,8 @@ def make(kb: Retriever) -> Any:
         the path to it.
         """
         if not 1 <= k <= 50:
-            raise QueryError(f"k is {k}", remedy="ask for 1 to 50 hits")
-        with turn:
+            raise ToolError(f"k is {k}: ask for 1 to 50 hits")
+        with told(), turn:
             answer = kb.search(
                 text,
                 node=like,
@@ -72,8 +83,9 @@ def make(kb: Retriever) -> Any:
         """Read an item: its attributes and its strongest links."""
         found = kb.store.get([id])[0]
         if found is None:
-            raise UnknownNode(f"no node is called {id!r}", remedy="search for it first")
-        edges = kb.store.neighbours([id], limit=max(1, min(links, 200)))[0]
+            raise ToolError(f"no node is called {id!r}: search for it first")
+        with told():
+            edges = kb.store.neighbours([id], limit=max(1, min(links, 200)))[0]
         return _node(found) | {
             "links": [{"source": e.src, "type": e.type, "target": e.dst} for e in edges]
         }
@@ -83,8 +95,9 @@ def make(kb: Retriever) -> Any:
         """How two items are connected: a shortest path, links walked either way."""
         for ident, found in zip((source, target), kb.store.get([source, target]), strict=True):
             if found is None:
-                raise UnknownNode(f"no node is called {ident!r}", remedy="search for it first")
-        way = kb.store.paths([source], [target], max_hops=max(1, min(max_hops, 6)))[0]
+                raise ToolError(f"no node is called {ident!r}: search for it first")
+        with told():
+            way = kb.store.paths([source], [target], max_hops=max(1, min(max_hops, 6)))[0]
         return {"connected": way is not None, "path": _path(way)}
 
     return server

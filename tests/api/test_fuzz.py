@@ -33,7 +33,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def test_rest_never_fails_on_2000_generated_cases(site: Site) -> None:
     schema = schemathesis.openapi.from_asgi("/openapi.json", site.application.asgi)
     operations = [r.ok() for r in schema.get_all_operations()]
-    each = -(-CASES // len(operations))
+    # those without parameters are soon exhausted; seven take the load
+    each = -(-CASES // 6)
     asked = 0
     for operation in operations:
 
@@ -48,7 +49,7 @@ def test_rest_never_fails_on_2000_generated_cases(site: Site) -> None:
                 assert answer.json()["error"]["code"]
 
         one()
-    assert asked >= CASES * 0.9
+    assert asked >= CASES
 
 
 def test_graphql_never_fails_on_2000_generated_queries(site: Site) -> None:
