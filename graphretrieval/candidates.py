@@ -14,6 +14,7 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_matrix
 
 from graphretrieval.arrays import Csr, adjacency, top_k
 from graphretrieval.errors import NotFitted, NothingToLearn
@@ -28,6 +29,7 @@ from graphretrieval.types import (
     IN_CATEGORY,
     JSON,
     RELATED_TO,
+    SUBCATEGORY_OF,
     Array,
     Bools,
     Graph,
@@ -43,6 +45,8 @@ HIDDEN, FEWEST = 400, 12
 # a decision of a person counts as much as so many hidden links
 DECIDED = 5.0
 BINS = 10
+# levels of categories that are climbed; a circle of them ends there
+DEEPEST = 20
 FEATURES = ("content alike", "surroundings alike", "one is where the other is linked", "neighbours")
 
 
@@ -179,6 +183,8 @@ def _pairs(view: View, type: str, sources: Bools, seed: int = 0) -> tuple[Ints, 
             rows = asking[sources[asking]]
             rows = np.sort(rng.permutation(rows)[:SOURCES])
             known = np.isin(rows[:, None] * n + asked[None, :], linked)
+            if type == IN_CATEGORY:
+                known |= _implied(graph, rows, asked)
             a, b = view.nearest(rows, asked, known)
             out.append((b, a) if turned else (a, b))
     if not out:
@@ -188,6 +194,26 @@ def _pairs(view: View, type: str, sources: Bools, seed: int = 0) -> tuple[Ints, 
         a, b = np.minimum(a, b), np.maximum(a, b)
     code = np.unique(a * n + b)
     return code // n, code % n
+
+
+def _implied(graph: Graph, items: Ints, categories: Ints) -> Bools:
+    """Categories above those that an item is in ``(items, categories)``: it is there already."""
+    n = len(graph.ids)
+
+    def matrix(relation: str) -> csr_matrix:
+        edges = graph.edges_of(relation)
+        return csr_matrix((np.ones(len(edges)), (graph.src[edges], graph.dst[edges])), (n, n))
+
+    up = matrix(SUBCATEGORY_OF)
+    front = matrix(IN_CATEGORY)[items]
+    above = csr_matrix(front.shape)
+    for _ in range(DEEPEST):
+        front = front @ up
+        if not front.nnz:
+            break
+        front.data[:] = 1
+        above = above + front
+    return np.asarray(above[:, categories].toarray() > 0)
 
 
 @dataclass(frozen=True)

@@ -119,11 +119,20 @@ def propose(
     type: Annotated[str | None, typer.Option(help="DESCRIBES, IN_CATEGORY or RELATED_TO.")] = None,
     limit: Annotated[int, typer.Option(help="How many.")] = 20,
     by_usefulness: Annotated[bool, typer.Option(help="What is most worth an answer.")] = False,
+    reliability: Annotated[
+        bool, typer.Option(help="Instead: how often such links are right, by how sure.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Links that may be missing, with how sure that is and why."""
     from graphretrieval import proposals, render
 
+    if reliability:
+        with _open() as kb:
+            about = proposals.reliability(kb, (type or "DESCRIBES").upper())
+        columns = ("from", "to", "pairs", "said", "right")
+        _rows([about] if _as_json(json) else about["bins"], columns, json)
+        return
     with _open() as kb:
         found = proposals.propose(
             kb, type=type.upper() if type else None, limit=limit, by_usefulness=by_usefulness

@@ -30,6 +30,9 @@ class Setting:
 SETTINGS: tuple[Setting, ...] = (
     Setting("store", "graphretrieval.db", "file or URL of the store"),
     Setting("cache_dir", "~/.cache/graphretrieval", "where features and demo data are kept"),
+    Setting("data_dir", "~/.local/share/graphretrieval", "where models of remote stores are kept"),
+    Setting("snapshot_max_bytes", 0, "larger graphs' paths are Neo4j's; 0: half of memory", 0),
+    Setting("media_url", "http://127.0.0.1:8000", "where `serve` answers, for links in Browser"),
     Setting("threads", 0, "threads for learning and search; 0 takes what the CPU quota allows", 0),
     Setting("max_file_mb", 2048, "larger files are refused", 1),
     Setting("max_pixels", 60_000_000, "pictures of more pixels are refused", 1),
@@ -48,7 +51,7 @@ SETTINGS: tuple[Setting, ...] = (
         "redact", 1, "1 keeps of EXIF only description and copyright; 0 also who, when, where", 0
     ),
     Setting("refit_tolerance", 0.01, "reciprocal rank that a refitted model may lose", 0),
-    Setting("index", "exact", "nearest-vector index"),
+    Setting("index", "exact", "nearest-vector index; store: the one that Neo4j keeps"),
     Setting("anonymous", "loopback", "who may read without a key: loopback, always or never"),
     Setting(
         "allowed_hosts", "", "host names the service answers to, beside loopback's and its own"
@@ -72,7 +75,7 @@ _BY_NAME = {row.name: row for row in SETTINGS}
 
 
 #: Settings that say where things lie and how fast they go, not what is learned from them.
-_PLACES = ("store", "cache_dir", "threads")
+_PLACES = ("store", "cache_dir", "data_dir", "media_url", "snapshot_max_bytes", "threads")
 
 
 @dataclass(frozen=True)

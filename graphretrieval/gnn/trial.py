@@ -88,7 +88,8 @@ def learn_strengths(
     terms = [t for t in terms if len(t.answer)]
     if not types or not terms:
         return {}
-    heard = np.any([t.heard for t in terms], axis=0)
+    heard = np.zeros(len(types), np.bool_)
+    heard[np.concatenate([t.heard.numpy() for t in terms])] = True
     start = np.array([max(before.get(t, START), 1e-3) for t in types])
     theta = torch.tensor(np.log(np.expm1(start)), dtype=torch.float32, requires_grad=True)
     sharpness = torch.tensor(3.0, requires_grad=True)
@@ -106,13 +107,16 @@ def learn_strengths(
 
 @dataclass(frozen=True)
 class _Terms:
-    """All that the score's gradient needs of one group's fitting half."""
+    """All that the score's gradient needs of one group's fitting half.
 
-    products: torch.Tensor  # (R + 1, q, g): query · own vector, query · message of each type
-    gram: torch.Tensor  # (g, R + 1, R + 1): a node's vector and messages with each other
+    Of the types only those that the gallery hears, ``heard`` (r,): each modality hears a few.
+    """
+
+    products: torch.Tensor  # (r + 1, q, g): query · own vector, query · message of each type
+    gram: torch.Tensor  # (g, r + 1, r + 1): a node's vector and messages with each other
     answer: torch.Tensor  # (q,)
     also: torch.Tensor  # (q, g)
-    heard: Bools  # (R,)
+    heard: torch.Tensor  # (r,)
 
     @classmethod
     def of(
@@ -127,11 +131,13 @@ class _Terms:
         z, rho = h, strengths(trial.typed.types, before)
         for _ in range(depth - 1):
             z = propagate(trial.typed, h, z, rho)
-        parts = np.zeros((len(at) + 1, len(group.gallery), h.shape[1]), np.float32)
-        parts[0] = h[group.gallery]
         share, _ = trial.typed.shares(z)
-        for kind, name in enumerate(trial.typed.types):
-            parts[at[name] + 1] = _message(trial.typed, share, kind, group.gallery, z)
+        said = {
+            at[name]: _message(trial.typed, share, kind, group.gallery, z)
+            for kind, name in enumerate(trial.typed.types)
+        }
+        said = {r: message for r, message in said.items() if message.any()}
+        parts = np.stack([h[group.gallery], *said.values()])
         take = ~group.held_out
         queries = normalise(h[group.asks[take]])
         products = np.einsum("qd,rgd->rqg", queries, parts, optimize=True)
@@ -141,12 +147,12 @@ class _Terms:
             torch.from_numpy(np.ascontiguousarray(gram)),
             torch.from_numpy(group.answer[take]),
             torch.from_numpy(group.also[take]),
-            np.asarray(np.any(parts[1:], axis=(1, 2)), np.bool_),
+            torch.tensor(list(said), dtype=torch.int64),
         )
 
     def loss(self, rho: torch.Tensor, sharpness: torch.Tensor) -> torch.Tensor:
         """Softmax cross-entropy of the right answer among the gallery."""
-        one = torch.cat([torch.ones(1), rho])  # (R + 1,)
+        one = torch.cat([torch.ones(1), rho[self.heard]])  # (r + 1,)
         length = torch.einsum("grs,r,s->g", self.gram, one, one).clamp_min(1e-12).sqrt()
         scores = torch.einsum("rqg,r->qg", self.products, one) / length
         scores = (sharpness * scores).masked_fill(self.also, -torch.inf)

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 
+from graphretrieval.cpus import one_thread
 from graphretrieval.types import JSON, Array, Bools, Ints, State
 
 FOLDS = 3
@@ -114,14 +115,15 @@ class FusionRanker:
             value = float(-np.sum(target * (s - np.log(z))) / q + self.ridge * w @ w)
             return value, x.T @ (e / z - target) / q + 2 * self.ridge * w
 
-        found = minimize(
-            loss,
-            np.ones(x.shape[1]),
-            jac=True,
-            method="L-BFGS-B",
-            bounds=[(0, None)] * x.shape[1],
-            options={"maxiter": 100},
-        )
+        with one_thread():  # a dozen weights: threads would only wait for each other
+            found = minimize(
+                loss,
+                np.ones(x.shape[1]),
+                jac=True,
+                method="L-BFGS-B",
+                bounds=[(0, None)] * x.shape[1],
+                options={"maxiter": 100},
+            )
         return np.asarray(found.x)
 
     def _calibrate(self, score: Floats, right: Bools, owner: Ints) -> None:

@@ -86,7 +86,9 @@ def adapt(
 
 def _joining(graph: Graph, edges: Ints) -> Ints:
     """Those edges that tie items of two modalities together."""
-    edges = np.intersect1d(edges, corpus.instance_edges(graph))
+    single = np.zeros(len(graph.src), np.bool_)
+    single[corpus.instance_edges(graph)] = True
+    edges = edges[single[edges]]
     item = Places.of(graph).at >= 0
     src, dst = graph.src[edges], graph.dst[edges]
     return np.asarray(edges[item[src] & item[dst] & (graph.modality[src] != graph.modality[dst])])

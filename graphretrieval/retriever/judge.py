@@ -80,16 +80,16 @@ def frozen(graph: Graph, known: Sequence[Link], new: Bools) -> Ints:
         new: ``(m,)`` marks edges the champion has not learned from.
     """
     edges = instance_links(graph)
-    hash_ = _hashes(graph, edges)
-    fresh = edges[new[edges] & (hash_ % NEW_SHARE == 0)]
+    fresh, before = edges[new[edges]], edges[~new[edges]]
+    hash_ = _hashes(graph, fresh)
+    kept = hash_ % NEW_SHARE == 0
+    fresh = fresh[kept][np.argsort(hash_[kept], kind="stable")][:MOST]
     if known:
         stay = positions(graph, known)
     else:
-        before = ~new[edges]
-        there = int(before.sum())
-        count = min(OLD, max(int(OLD_SHARE * there), min(LEAST, there // 2)))
-        stay = edges[before][np.argsort(hash_[before], kind="stable")[:count]]
-    return np.union1d(stay, fresh[np.argsort(_hashes(graph, fresh), kind="stable")][:MOST])
+        count = min(OLD, max(int(OLD_SHARE * len(before)), min(LEAST, len(before) // 2)))
+        stay = before[np.argsort(_hashes(graph, before), kind="stable")[:count]]
+    return np.union1d(stay, fresh)
 
 
 def positions(graph: Graph, links: Sequence[Link]) -> Ints:

@@ -82,8 +82,8 @@ class Live:
         self.places = Places.of(graph)
         self.vectors = self._vectors()
         self.scorer = Scorer(model, self.vectors, store, walker)
-        index = registry.resolve("index", config["index"])
-        self.searcher = Searcher(model, self.vectors, store, self.scorer, index)
+        index, space = _index(model, config)
+        self.searcher = Searcher(model, self.vectors, store, self.scorer, index, space)
 
     @classmethod
     def load(
@@ -277,3 +277,12 @@ class Live:
             {b: x.x for b, x in self._raw_scaled.items()},
             {b: x.x for b, x in self._refined_scaled.items()},
         )
+
+
+def _index(model: Model, config: Config) -> tuple[type[Any], str | None]:
+    """The kind of index, and the store's space where the store itself is searched."""
+    if config["index"] != "store":
+        return registry.resolve("index", config["index"]), None
+    from graphretrieval.retriever.publish import space_of
+
+    return registry.resolve("index", "exact"), space_of(model)

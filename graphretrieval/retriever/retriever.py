@@ -25,7 +25,7 @@ from graphretrieval.retriever.ingest import CERTIFICATES, Report, forgotten_in, 
 from graphretrieval.retriever.learn import learn
 from graphretrieval.retriever.live import Live
 from graphretrieval.retriever.material import Material, embed, held_texts, validation_of, variants
-from graphretrieval.retriever.model import kinds_of_text, refine_nodes, scaled
+from graphretrieval.retriever.model import Model, kinds_of_text, refine_nodes, scaled
 from graphretrieval.retriever.query import Filter, Term, modalities
 from graphretrieval.retriever.score import Queries
 from graphretrieval.retriever.serving import Serving
@@ -57,7 +57,8 @@ def open(url: str | Path | None = None, *, config: Config | None = None) -> Retr
     """Open (or begin) a knowledge base.
 
     Args:
-        url: a file path or ``sqlite:///path``; the setting ``store`` by default.
+        url: a file path, ``sqlite:///path`` or ``neo4j://user@host:7687`` (its password comes from
+            the environment or a prompt); the setting ``store`` by default.
         config: settings; read from the environment by default.
 
     Raises:
@@ -70,9 +71,15 @@ def open(url: str | Path | None = None, *, config: Config | None = None) -> Retr
         scheme, rest = "sqlite", where
     elif scheme == "sqlite":
         rest = rest.removeprefix("/")
+    elif scheme.partition("+")[0] in ("neo4j", "bolt"):
+        from graphretrieval.stores import remote
+
+        store, folder = remote.connect(where, config)
+        return Retriever(store, folder / "store", config, name=where)
     else:
         raise ConfigError(
-            f"no store is reached by {scheme}://", remedy="give a file path or sqlite:///path"
+            f"no store is reached by {scheme}://",
+            remedy="give a file path, sqlite:///path or neo4j://user@host:7687",
         )
     return Retriever(registry.resolve("store", scheme)(Path(rest)), Path(rest), config)
 
@@ -83,8 +90,11 @@ class Retriever:
     Made by :func:`open`; ``with`` closes it.
     """
 
-    def __init__(self, store: GraphStore, path: Path, config: Config) -> None:
+    def __init__(
+        self, store: GraphStore, path: Path, config: Config, *, name: str | None = None
+    ) -> None:
         self.store, self.path, self.config = store, path, config
+        self.name = name or str(path)
         self.bundles = Bundles(path.with_name(path.name + ".models"))
         self.serving = Serving(store, self.bundles, config)
 
@@ -172,7 +182,7 @@ class Retriever:
         """What is in the store, and which model serves it."""
         version = self.bundles.current()
         return {
-            "store": str(self.path),
+            "store": self.name,
             "revision": self.store.revision,
             **self.store.counts(),
             "model": version,
@@ -234,6 +244,10 @@ class Retriever:
         version = self.bundles.save(model, Embedded(tuple(graph.ids), raw, refined))
         progress(1, 1, "saving the model")
         self.serving.renew()
+        if "remote" in self.store.capabilities:
+            from graphretrieval.retriever.publish import publish
+
+            publish(self, progress=progress)
         return version
 
     def material(
@@ -410,7 +424,28 @@ class Retriever:
             "target": list(targets),
             "k": k,
         }
-        return Answer(query, hits, version, revision, no_match=no_match)
+        degraded = bool(self.serving.refused) or self.store.degraded
+        return Answer(query, hits, version, revision, degraded=degraded, no_match=no_match)
+
+    @property
+    def model(self) -> Model:
+        """The model in service.
+
+        Raises:
+            NotFitted: nothing has been learned yet.
+        """
+        return self.serving.newest().model
+
+    def query_vector(self, text: str, *, target: str = "image") -> Array:
+        """The vector ``(D,)`` that :meth:`vectors` of a target are multiplied with for a text.
+
+        Raises:
+            NotFitted: nothing has been learned yet.
+        """
+        content = self._content("text", text)
+        with self.serving.reading() as live:
+            term = Term("text", text, 1.0, self._queries("text", text, content, live))
+            return live.searcher.vector(term, modalities(target)[0])
 
     def vectors(self, ids: Sequence[str]) -> Array:
         """Learned vectors ``(n, D)``: every block raw, then every block refined.

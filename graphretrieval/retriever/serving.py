@@ -90,8 +90,9 @@ class Serving:
 
     @property
     def refused(self) -> dict[str, Exception]:
-        """Versions put in service elsewhere that could not be loaded, and why."""
-        return dict(self._refused)
+        """The version that is meant to serve and could not be loaded, and why; else nothing."""
+        current = self.bundles.current()
+        return {v: e for v, e in self._refused.items() if v == current}
 
     def _version(self) -> str:
         version = self.bundles.current()

@@ -11,9 +11,11 @@ from graphretrieval import registry
 from graphretrieval.config import Config
 from graphretrieval.protocols import GraphStore
 from graphretrieval.retriever import Retriever
-from tests.stores.test_contract import STORES
 
 from . import world
+
+# how an empty store of each kind is opened in an empty folder
+STORES: dict[str, Callable[[Path], Path]] = {"sqlite": lambda folder: folder / "graph.db"}
 
 
 @pytest.fixture(params=list(STORES))

@@ -207,6 +207,9 @@ def test_a_damaged_version_promoted_elsewhere_leaves_the_old_one_serving(kb: Ret
         assert kb.search("topic1 text", k=1).model == "v2"
         assert time.monotonic() < deadline
     assert "is not what was written" in str(kb.serving.refused["v1"])
+    assert kb.search("topic1 text", k=1).degraded
+    other.promote("v2")
+    assert not kb.search("topic1 text", k=1).degraded
 
 
 # --- going back, looking, tidying ------------------------------------------------------------

@@ -7,7 +7,7 @@ import pytest
 from graphretrieval import lifecycle, proposals
 from graphretrieval.errors import NothingToLearn, QueryError
 from graphretrieval.retriever import Retriever
-from graphretrieval.types import DESCRIBES, IN_CATEGORY, Edge
+from graphretrieval.types import DESCRIBES, IN_CATEGORY, Edge, Node
 
 from .world import descriptions
 
@@ -45,6 +45,17 @@ def test_sure_proposals_are_mostly_right_and_new(learned: Retriever, type: str) 
     assert all(0 <= p.confidence <= 1 and p.reasons for p in found)
     right = sum(topic(learned, p.src) == topic(learned, p.dst) for p in found)
     assert right >= 20
+
+
+def test_a_category_above_the_items_own_is_not_proposed(learned: Retriever) -> None:
+    learned.store.upsert(
+        [Node("cat:all", "category", title="topic1 topic2 topic3")],
+        [Edge(f"cat:{t}", "SUBCATEGORY_OF", "cat:all") for t in range(8)],
+    )
+    inside = {e.src for e in learned.store.edges(IN_CATEGORY)}
+    found = proposals.propose(learned, type=IN_CATEGORY, limit=1000)
+    assert found
+    assert not [p for p in found if p.dst == "cat:all" and p.src in inside]
 
 
 def test_proposals_change_no_answer_until_accepted(learned: Retriever) -> None:

@@ -172,13 +172,13 @@ def topics(store: GraphStore, n: int = 120, linked: int = 60) -> None:
     nodes += [Node(f"cat:{t}", "category", title=f"topic{t}") for t in range(TOPICS)]
     edges = [Edge(f"img{i:03d}", IN_CATEGORY, f"cat:{i % TOPICS}") for i in range(0, n, 3)]
     edges += [Edge(f"txt{i:03d}", IN_CATEGORY, f"cat:{i % TOPICS}") for i in range(0, n, 4)]
-    store.upsert(nodes, [*edges, *descriptions(range(linked))])
+    store.upsert(nodes, [*edges, *descriptions(range(linked), n=n)])
 
 
-def descriptions(rows: Iterable[int], shift: int = 0) -> list[Edge]:
+def descriptions(rows: Iterable[int], shift: int = 0, n: int = 120) -> list[Edge]:
     """Text i describes picture i and the next of its topic; shifted, those of another topic."""
     return [
-        Edge(f"txt{i:03d}", DESCRIBES, f"img{(i + step + shift) % 120:03d}", origin="user")
+        Edge(f"txt{i:03d}", DESCRIBES, f"img{(i + step + shift) % n:03d}", origin="user")
         for i in rows
         for step in (0, TOPICS)
     ]
