@@ -8,8 +8,8 @@ import threading
 from typing import Any
 
 import pytest
-from api.conftest import RED_CIRCLE, Site
 
+from api.conftest import RED_CIRCLE, Site
 from graphretrieval.api.jobs import Jobs
 from graphretrieval.api.problems import Refused
 from graphretrieval.errors import QueryError
@@ -31,7 +31,9 @@ def test_a_link_changes_the_next_search_and_unlinked_it_is_as_before(own: Site) 
     made = own.ask(LINK % RED_CIRCLE, headers=writer, t=MOON)["link"]
     assert made["edge"] == {"type": "RELATED_TO", "sourceId": RED_CIRCLE, "targetId": MOON}
     assert score(own, MOON) > before
-    unlink = 'mutation ($t: ID!) { unlink(source: "%s", type: "RELATED_TO", target: $t) { revision } }'  # noqa: E501
+    unlink = (
+        'mutation ($t: ID!) { unlink(source: "%s", type: "RELATED_TO", target: $t) { revision } }'  # noqa: E501
+    )
     own.ask(unlink % RED_CIRCLE, headers=writer, t=MOON)
     assert score(own, MOON) == pytest.approx(before, abs=1e-3)
 
@@ -47,7 +49,9 @@ def test_an_added_text_is_found_by_the_next_search(own: Site) -> None:
     add = "mutation ($i: NodeInput!) { addNode(input: $i) { revision node { id lang } } }"
     text = {"text": "An umbrella of starlight.", "lang": "en", "describes": MOON}
     made = own.ask(add, headers=own.key("write"), i=text)["addNode"]["node"]
-    found = own.ask('{ search(input: {text: "an umbrella of starlight", targets: ["text"]}) { edges { node { id } } } }')  # noqa: E501
+    found = own.ask(
+        '{ search(input: {text: "an umbrella of starlight", targets: ["text"]}) { edges { node { id } } } }'
+    )  # noqa: E501
     assert made["id"] in [e["node"]["id"] for e in found["search"]["edges"]]
     again = own.refused(add, headers=own.key("write", "second"), i=text)
     assert "already" in again["message"]
@@ -66,7 +70,9 @@ def test_forgetting_leaves_nothing_and_needs_an_admin(own: Site) -> None:
 def run_job(site: Site, mutation: str, headers: dict[str, str]) -> list[dict[str, Any]]:
     """Start a job and read its progress from the stream until it ends."""
     (job,) = site.ask(mutation, headers=headers).values()
-    query = "subscription ($j: ID) { progress(job: $j) { id kind state done total what result error } }"  # noqa: E501
+    query = (
+        "subscription ($j: ID) { progress(job: $j) { id kind state done total what result error } }"  # noqa: E501
+    )
     body = {"query": query, "variables": {"j": job["id"]}}
     with site.client.stream("POST", "/graphql", json=body) as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
@@ -87,7 +93,7 @@ def test_proposals_are_found_in_the_background_judged_and_taken_back(own: Site) 
     assert waiting[0]["reasons"]
     assert waiting == sorted(waiting, key=lambda p: (-p["confidence"], p["id"]))
     ident = waiting[0]["id"]
-    judge = 'mutation ($p: ID!) { %s(id: $p) { id verdict by } }'  # noqa: UP031, Q000
+    judge = "mutation ($p: ID!) { %s(id: $p) { id verdict by } }"
     accepted = own.ask(judge % "accept", headers=writer, p=ident)["accept"]
     assert accepted == {"id": ident, "verdict": "accepted", "by": "write key"}
     assert ident not in [p["id"] for p in own.ask(inbox)["proposals"]]

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from api.conftest import RED_CIRCLE
 from mcp.client.client import Client
 from mcp.client.stdio import StdioServerParameters
+
+from api.conftest import RED_CIRCLE
 
 
 @pytest.fixture(scope="module")
