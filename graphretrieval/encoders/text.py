@@ -27,7 +27,7 @@ from graphretrieval.types import Array, Ints, State, TextContent
 PENALTIES = (1e-2, 1e-1, 1.0, 3.0, 10.0)
 # Chinese texts beside English ones that a correction of their own is learned from
 FEWEST = 50
-VERSION = "text-2"
+VERSION = "text-3"
 
 
 class TextEncoder:

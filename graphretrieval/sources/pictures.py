@@ -99,6 +99,8 @@ def _decode(picture: Image.Image, limits: Limits) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            # Pillow would map an uncompressed TIFF that lies on its side by its upright size
+            picture.filename = ""
             if min(picture.size) > 2 * side:
                 picture.draft(None, (side, side))
             picture.load()
