@@ -103,14 +103,18 @@ def ingest(
     """
     start = time.perf_counter()
     tally = _Tally()
+    removed = 0
     with MediaReader(Limits.of(config)) as reader:
         source = open_source(path, reader, config, format=format, **options)
         known = store.files(str(path.resolve()))
         total = source.total()
+        former = _Former(store, known)
         for batch in source.batches(known):
+            # before the batch and its stamps: a run killed in between reads the file again
+            removed += former.drop_outdated(batch)
             _commit(store, batch, known, tally)
             progress(tally.done, max(total, tally.done), "reading")
-    removed = _prune(store, str(path.resolve())) if prune else 0
+    removed += _prune(store, str(path.resolve())) if prune else 0
     return Report(
         tally.nodes,
         tally.edges,
@@ -133,6 +137,31 @@ class _Tally:
     def unchanged(self, total: int) -> int:
         """Inputs that were only looked at."""
         return max(0, max(total, self.done) - self.files - len(self.refused))
+
+
+class _Former:
+    """What files held before: fragments and languages that a changed file no longer has."""
+
+    def __init__(self, store: GraphStore, known: Mapping[str, FileStamp]) -> None:
+        self.store, self.known = store, known
+        self._ids: dict[str, list[str]] | None = None
+
+    def drop_outdated(self, batch: Batch) -> int:
+        """Remove nodes that the batch's changed files had and have no more; how many."""
+        now = {stamp.uri: stamp for stamp in batch.files}
+        changed = [u for u in batch.whole if u in self.known and self.known[u] != now.get(u)]
+        if not changed:
+            return 0
+        if self._ids is None:
+            self._ids = {}
+            for node in _stored(self.store):
+                if node.uri in self.known:
+                    self._ids.setdefault(str(node.uri), []).append(node.id)
+        here = {node.id for node in batch.nodes}
+        outdated = [i for uri in changed for i in self._ids.get(uri, ()) if i not in here]
+        if outdated:
+            self.store.delete(outdated)
+        return len(outdated)
 
 
 def _commit(store: GraphStore, batch: Batch, known: Mapping[str, FileStamp], tally: _Tally) -> None:
