@@ -91,7 +91,7 @@ class ArraySource:
             yield Batch(nodes, batch.edges, [*batch.files, *refused], batch.done)
 
     def _places(self) -> dict[str, int | InputRefused]:
-        """Row of each node in its modality's array, by the order of the list, or why it has none."""
+        """Row of each node in its modality's array by the order of the list, or why it has none."""
         path = next(p for n in ("jsonl", "csv") if (p := self.path / f"nodes.{n}").is_file())
         count: Counter[str] = Counter()
         out: dict[str, int | InputRefused] = {}
