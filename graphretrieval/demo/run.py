@@ -10,6 +10,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
+
 from graphretrieval import render
 from graphretrieval.config import Config
 from graphretrieval.demo.collections import Collection, obtain
@@ -82,7 +84,7 @@ def _answers(kb: Retriever, collection: Collection, screen: Any) -> list[Shown]:
         first = bool(answer.hits) and answer.hits[0].id in wanted
         right += first
         mark = "[green]✓[/]" if first else "[red]✗[/]"
-        best = render.title(answer.hits[0]) if answer.hits else "nothing"
+        best = escape(render.title(answer.hits[0])) if answer.hits else "nothing"
         screen.print(f" {mark} {query['text']} → {query['target']}: {best}", markup=True)
         heading = f"{query['text']} → {query['target']}"
         shown.append(Shown(heading, answer, wanted))
