@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from graphretrieval import __version__
+from graphretrieval import __version__, neo4j_cli
 from graphretrieval import config as settings
 from graphretrieval.errors import ConfigError, GraphRetrievalError, QueryError
 
@@ -57,7 +57,10 @@ def _version(show: bool) -> None:
 def _options(
     store: Annotated[
         str | None,
-        typer.Option(help="File path or sqlite:///path.", envvar="GRAPHRETRIEVAL_STORE"),
+        typer.Option(
+            help="File path, sqlite:///path or neo4j://user@host:7687.",
+            envvar="GRAPHRETRIEVAL_STORE",
+        ),
     ] = None,
     config: Annotated[Path | None, typer.Option(help="Settings file (TOML).")] = None,
     json: Json = False,
@@ -344,6 +347,9 @@ def models_show(version: str) -> None:
                 remedy=f"choose from {', '.join(kb.bundles.versions()) or 'none yet'}",
             )
         render.print_json(kb.bundles.meta(version))
+
+
+neo4j_cli.mount(app, lambda: (_given.config, _given.json))
 
 
 def _say(result: dict[str, Any], json: bool) -> None:
