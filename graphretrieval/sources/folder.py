@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from graphretrieval.config import Config
-from graphretrieval.errors import InputRefused
+from graphretrieval.errors import InputRefused, InvalidNode
 from graphretrieval.sources.decode import Inspection
 from graphretrieval.sources.files import (
     UnsafeFile,
@@ -172,6 +172,10 @@ class FolderSource:
             try:
                 nodes, edges, mark = self._nodes(entry, inspected.get(entry))
             except InputRefused as reason:
+                out.files.append(stamp(entry.path, refused=reason))
+                continue
+            except InvalidNode as e:  # its name, of which the id is made, is no line of text
+                reason = InputRefused(e.problem, remedy="rename the file")
                 out.files.append(stamp(entry.path, refused=reason))
                 continue
             made[entry.path] = nodes

@@ -246,6 +246,14 @@ def test_what_belongs_together_is_never_parted_by_a_batch(root: Path, reader: Co
         assert all(stems.count(stem) == 2 for stem in stems)
 
 
+def test_a_name_of_two_lines_costs_its_file_only(root: Path, reader: Counting) -> None:
+    text(root / "a\nb.txt")
+    text(root / "c.txt")
+    found = read(root, reader)
+    assert set(found.nodes) == {"zoo/c.txt"}
+    assert "rename the file" in str(found.refused["a\nb.txt"])
+
+
 NAMES = st.text(
     st.characters(exclude_characters="/\0", exclude_categories=("Cs",)), min_size=1, max_size=12
 )
