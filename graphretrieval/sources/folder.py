@@ -175,8 +175,8 @@ class FolderSource:
                 out.files.append(stamp(entry.path, refused=reason))
                 continue
             except InvalidNode as e:  # its name, of which the id is made, is no line of text
-                reason = InputRefused(e.problem, remedy="rename the file")
-                out.files.append(stamp(entry.path, refused=reason))
+                unnamed = InputRefused(e.problem, remedy="rename the file")
+                out.files.append(stamp(entry.path, refused=unnamed))
                 continue
             made[entry.path] = nodes
             out.nodes += nodes

@@ -254,6 +254,14 @@ def test_a_name_of_two_lines_costs_its_file_only(root: Path, reader: Counting) -
     assert "rename the file" in str(found.refused["a\nb.txt"])
 
 
+def test_a_name_in_another_encoding_costs_its_file_only(root: Path, kb: gr.Retriever) -> None:
+    text(root / "c.txt")
+    Path(os.fsdecode(os.fsencode(root) + b"/\xff.txt")).write_text("words")
+    report = kb.add(root)
+    assert [n.id for n in kb.store.nodes("text")] == ["zoo/c.txt"]
+    assert report.refused == ((f"{root}/?.txt", "its name is not in UTF-8. rename the file"),)
+
+
 NAMES = st.text(
     st.characters(exclude_characters="/\0", exclude_categories=("Cs",)), min_size=1, max_size=12
 )
