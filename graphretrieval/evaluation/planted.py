@@ -118,7 +118,7 @@ def side_by_side(world: Planted, h: Array, seed: int) -> list[dict[str, JSON]]:
     queries = np.flatnonzero(world.held)[:QUESTIONS]
     links = _links_to_learn(world, graph, LEARNED, seed)
     return compare(
-        graph, h, links, hidden, lambda z: _precision(world, queries, z[queries], z), seed=seed
+        graph, h, links, hidden, lambda z: precision_at_10(world, queries, z[queries], z), seed=seed
     )
 
 

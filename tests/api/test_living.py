@@ -32,7 +32,7 @@ def test_a_link_changes_the_next_search_and_unlinked_it_is_as_before(own: Site) 
     assert made["edge"] == {"type": "RELATED_TO", "sourceId": RED_CIRCLE, "targetId": MOON}
     assert score(own, MOON) > before
     unlink = (
-        'mutation ($t: ID!) { unlink(source: "%s", type: "RELATED_TO", target: $t) { revision } }'  # noqa: E501
+        'mutation ($t: ID!) { unlink(source: "%s", type: "RELATED_TO", target: $t) { revision } }'
     )
     own.ask(unlink % RED_CIRCLE, headers=writer, t=MOON)
     assert score(own, MOON) == pytest.approx(before, abs=1e-3)
@@ -50,8 +50,9 @@ def test_an_added_text_is_found_by_the_next_search(own: Site) -> None:
     text = {"text": "An umbrella of starlight.", "lang": "en", "describes": MOON}
     made = own.ask(add, headers=own.key("write"), i=text)["addNode"]["node"]
     found = own.ask(
-        '{ search(input: {text: "an umbrella of starlight", targets: ["text"]}) { edges { node { id } } } }'
-    )  # noqa: E501
+        '{ search(input: {text: "an umbrella of starlight", targets: ["text"]}) '
+        "{ edges { node { id } } } }"
+    )
     assert made["id"] in [e["node"]["id"] for e in found["search"]["edges"]]
     again = own.refused(add, headers=own.key("write", "second"), i=text)
     assert "already" in again["message"]
@@ -71,7 +72,7 @@ def run_job(site: Site, mutation: str, headers: dict[str, str]) -> list[dict[str
     """Start a job and read its progress from the stream until it ends."""
     (job,) = site.ask(mutation, headers=headers).values()
     query = (
-        "subscription ($j: ID) { progress(job: $j) { id kind state done total what result error } }"  # noqa: E501
+        "subscription ($j: ID) { progress(job: $j) { id kind state done total what result error } }"
     )
     body = {"query": query, "variables": {"j": job["id"]}}
     with site.client.stream("POST", "/graphql", json=body) as answer:
