@@ -33,6 +33,10 @@ models_app = typer.Typer(help="Versions of what was learned.", no_args_is_help=T
 app.add_typer(models_app, name="models")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+Refiner = Annotated[
+    str | None,
+    typer.Option(help="propagate, none, sage, gat, rgcn, hgt, sign or auto (docs/refiners.md)."),
+]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
 
 
@@ -132,15 +136,13 @@ def add(
 def fit(
     seed: Seed = 0,
     method: Annotated[str | None, typer.Option(help="Aligners to learn, joined by commas.")] = None,
-    refiner: Annotated[str | None, typer.Option(help="propagate or none.")] = None,
+    refiner: Refiner = None,
     json: Json = False,
 ) -> None:
     """Learn from what was added; writes a model version and puts it in service."""
     from graphretrieval import render
 
-    _given.config = _given.config.replace(
-        **{k: v for k, v in {"aligners": method, "refiner": refiner}.items() if v is not None}
-    )
+    _given.config = _learning(method, refiner)
     with _open() as kb, render.bars() as progress:
         version = kb.fit(seed=seed, progress=progress)
         info = kb.info()
@@ -266,6 +268,7 @@ def evaluate(
     controls: Annotated[bool, typer.Option(help="Also without and with wrong graphs.")] = False,
     parts: Annotated[bool, typer.Option(help="Also each part of the score alone.")] = False,
     method: Annotated[str | None, typer.Option(help="Aligners, joined by commas.")] = None,
+    refiner: Refiner = None,
     seeds: Annotated[int, typer.Option(help="How many seeds.")] = 1,
     out: Annotated[Path | None, typer.Option(help="Write the rows as JSON.")] = None,
     json: Json = False,
@@ -274,7 +277,7 @@ def evaluate(
     from graphretrieval import render
     from graphretrieval.evaluation import protocols
 
-    config = _given.config if method is None else _given.config.replace(aligners=method)
+    config = _given.config = _learning(method, refiner)
     plan = protocols.Plan(
         protocol,
         relevance=relevance,
@@ -317,6 +320,16 @@ def demo(
 
 commands.mount(app, _open)
 neo4j_cli.mount(app, lambda: (_given.config, _given.json))
+
+
+def _learning(method: str | None, refiner: str | None) -> settings.Config:
+    """The settings with what a command says about learning; names are checked before any work."""
+    from graphretrieval import registry
+
+    given = {"aligners": method, "refiner": refiner}
+    config = _given.config.replace(**{k: v for k, v in given.items() if v is not None})
+    registry.resolve("refiner", config["refiner"])
+    return config
 
 
 def _say(result: dict[str, Any], json: bool) -> None:

@@ -46,7 +46,13 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("audio_rate", 16_000, "recordings are encoded at this many samples a second", 4000),
     Setting("text_model", "auto", "text model: auto, none, a hub name in the cache, or a path"),
     Setting("aligners", "posteriors,pivot,words", "spaces learned and joined, by name"),
-    Setting("refiner", "propagate", "how vectors are refined over edges, or none"),
+    Setting(
+        "refiner",
+        "propagate",
+        "how vectors absorb their neighbours': propagate, none, sage, gat, rgcn, hgt, sign, or "
+        "auto, which chooses by hidden links",
+    ),
+    Setting("checkpoints", "", "folder that training goes on from after a kill; empty keeps none"),
     Setting(
         "redact", 1, "1 keeps of EXIF only description and copyright; 0 also who, when, where", 0
     ),
@@ -75,7 +81,15 @@ _BY_NAME = {row.name: row for row in SETTINGS}
 
 
 #: Settings that say where things lie and how fast they go, not what is learned from them.
-_PLACES = ("store", "cache_dir", "data_dir", "media_url", "snapshot_max_bytes", "threads")
+_PLACES = (
+    "store",
+    "cache_dir",
+    "checkpoints",
+    "data_dir",
+    "media_url",
+    "snapshot_max_bytes",
+    "threads",
+)
 
 
 @dataclass(frozen=True)
