@@ -14,6 +14,7 @@ import typer
 
 from graphretrieval import __version__, cli_living, neo4j_cli
 from graphretrieval import config as settings
+from graphretrieval.api import commands
 from graphretrieval.errors import ConfigError, GraphRetrievalError, QueryError
 
 if TYPE_CHECKING:
@@ -317,6 +318,7 @@ def demo(
     run(collection, out, _given.config, seed=seed)
 
 
+commands.mount(app, _open)
 neo4j_cli.mount(app, lambda: (_given.config, _given.json))
 
 
