@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from graphretrieval import __version__, neo4j_cli
+from graphretrieval import __version__, cli_living, neo4j_cli
 from graphretrieval import config as settings
+from graphretrieval.api import commands
 from graphretrieval.errors import ConfigError, GraphRetrievalError, QueryError
 
 if TYPE_CHECKING:
@@ -32,6 +33,10 @@ models_app = typer.Typer(help="Versions of what was learned.", no_args_is_help=T
 app.add_typer(models_app, name="models")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+Refiner = Annotated[
+    str | None,
+    typer.Option(help="propagate, none, sage, gat, rgcn, hgt, sign or auto (docs/refiners.md)."),
+]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
 
 
@@ -131,15 +136,13 @@ def add(
 def fit(
     seed: Seed = 0,
     method: Annotated[str | None, typer.Option(help="Aligners to learn, joined by commas.")] = None,
-    refiner: Annotated[str | None, typer.Option(help="propagate or none.")] = None,
+    refiner: Refiner = None,
     json: Json = False,
 ) -> None:
     """Learn from what was added; writes a model version and puts it in service."""
     from graphretrieval import render
 
-    _given.config = _given.config.replace(
-        **{k: v for k, v in {"aligners": method, "refiner": refiner}.items() if v is not None}
-    )
+    _given.config = _learning(method, refiner)
     with _open() as kb, render.bars() as progress:
         version = kb.fit(seed=seed, progress=progress)
         info = kb.info()
@@ -265,6 +268,7 @@ def evaluate(
     controls: Annotated[bool, typer.Option(help="Also without and with wrong graphs.")] = False,
     parts: Annotated[bool, typer.Option(help="Also each part of the score alone.")] = False,
     method: Annotated[str | None, typer.Option(help="Aligners, joined by commas.")] = None,
+    refiner: Refiner = None,
     seeds: Annotated[int, typer.Option(help="How many seeds.")] = 1,
     out: Annotated[Path | None, typer.Option(help="Write the rows as JSON.")] = None,
     json: Json = False,
@@ -273,7 +277,7 @@ def evaluate(
     from graphretrieval import render
     from graphretrieval.evaluation import protocols
 
-    config = _given.config if method is None else _given.config.replace(aligners=method)
+    config = _given.config = _learning(method, refiner)
     plan = protocols.Plan(
         protocol,
         relevance=relevance,
@@ -314,42 +318,18 @@ def demo(
     run(collection, out, _given.config, seed=seed)
 
 
-@models_app.command("list")
-def models_list(json: Json = False) -> None:
-    """All versions, the one in service marked."""
-    from graphretrieval import render
-
-    with _open() as kb:
-        current = kb.bundles.current()
-        rows = [
-            {
-                "version": v,
-                "in service": "yes" if v == current else "",
-                **{key: kb.bundles.meta(v).get(key) for key in ("revision", "seed", "seconds")},
-            }
-            for v in kb.bundles.versions()
-        ]
-    if json or _given.json:
-        render.print_json(rows)
-    else:
-        render.print_rows(rows, ("version", "in service", "revision", "seed", "seconds"))
-
-
-@models_app.command("show")
-def models_show(version: str) -> None:
-    """What a version was learned from and how it was judged, as JSON."""
-    from graphretrieval import render
-
-    with _open() as kb:
-        if version not in kb.bundles.versions():
-            raise QueryError(
-                f"there is no model {version!r}",
-                remedy=f"choose from {', '.join(kb.bundles.versions()) or 'none yet'}",
-            )
-        render.print_json(kb.bundles.meta(version))
-
-
+commands.mount(app, _open)
 neo4j_cli.mount(app, lambda: (_given.config, _given.json))
+
+
+def _learning(method: str | None, refiner: str | None) -> settings.Config:
+    """The settings with what a command says about learning; names are checked before any work."""
+    from graphretrieval import registry
+
+    given = {"aligners": method, "refiner": refiner}
+    config = _given.config.replace(**{k: v for k, v in given.items() if v is not None})
+    registry.resolve("refiner", config["refiner"])
+    return config
 
 
 def _say(result: dict[str, Any], json: bool) -> None:
@@ -375,6 +355,9 @@ def _term(text: str) -> tuple[str, float]:
         return (value, float(weight)) if found and value else (text, 1.0)
     except ValueError:
         return text, 1.0
+
+
+cli_living.mount(app, models_app, _open, lambda own: own or _given.json)
 
 
 def main() -> None:

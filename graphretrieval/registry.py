@@ -39,10 +39,17 @@ _ROWS: dict[str, dict[str, tuple[str, str | None]]] = {
         "contrastive": ("graphretrieval.aligners.contrastive:ContrastiveAligner", None),
         "pivot": ("graphretrieval.aligners.pivot:PivotAligner", None),
         "words": ("graphretrieval.aligners.pivot:WordPivot", None),
+        "adapted": ("graphretrieval.aligners.adapted:AdaptedAligner", None),
     },
     "refiner": {
         "none": ("graphretrieval.gnn.none:NoRefiner", None),
         "propagate": ("graphretrieval.gnn.propagate:PropagateRefiner", None),
+        "sage": ("graphretrieval.gnn.sage:SageRefiner", None),
+        "gat": ("graphretrieval.gnn.gat:GatRefiner", None),
+        "rgcn": ("graphretrieval.gnn.rgcn:RgcnRefiner", None),
+        "hgt": ("graphretrieval.gnn.hgt:HgtRefiner", None),
+        "sign": ("graphretrieval.gnn.sign:SignRefiner", None),
+        "auto": ("graphretrieval.gnn.auto:AutoRefiner", None),
     },
     "index": {
         "exact": ("graphretrieval.indexes.exact:ExactIndex", None),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,15 @@ from graphretrieval import registry
 from graphretrieval.config import Config
 from graphretrieval.errors import ConfigError, QueryError
 from graphretrieval.protocols import GraphStore, Progress, Source, silent
+from graphretrieval.retriever.moves import Moves
 from graphretrieval.sources.limits import Limits
 from graphretrieval.sources.media import MediaReader
 from graphretrieval.types import JSON, Batch, Edge, FileStamp, Node
 
 _TABLES = {".csv", ".tsv"}
+#: Folder beside the models that holds certificates of what was forgotten.
+CERTIFICATES = "certificates"
+FORGOTTEN = "it was forgotten on request and is kept out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +98,7 @@ def ingest(
     *,
     format: str | None = None,
     prune: bool = False,
+    forgotten: Set[str] = frozenset(),
     progress: Progress = silent,
     **options: Any,
 ) -> Report:
@@ -103,14 +109,20 @@ def ingest(
     """
     start = time.perf_counter()
     tally = _Tally()
+    removed = 0
     with MediaReader(Limits.of(config)) as reader:
         source = open_source(path, reader, config, format=format, **options)
         known = store.files(str(path.resolve()))
         total = source.total()
-        for batch in source.batches(known):
-            _commit(store, batch, known, tally)
+        moves, former = Moves(store, known), _Former(store, known)
+        for found in source.batches(known):
+            batch = moves.followed(found)
+            # before the batch and its stamps: a run killed in between reads the file again
+            removed += former.drop_outdated(batch)
+            _commit(store, _without(batch, forgotten, tally), known, tally)
             progress(tally.done, max(total, tally.done), "reading")
-    removed = _prune(store, str(path.resolve())) if prune else 0
+    store.forget_files(moves.moved)
+    removed += _prune(store, str(path.resolve())) if prune else 0
     return Report(
         tally.nodes,
         tally.edges,
@@ -123,6 +135,32 @@ def ingest(
     )
 
 
+def digest(id: str) -> str:
+    """How certificates name a node."""
+    return hashlib.sha256(id.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def forgotten_in(folder: Path) -> Set[str]:
+    """Digests of all ids that certificates in ``folder`` are about."""
+    out: set[str] = set()
+    for file in folder.glob("*.json"):
+        about = json.loads(file.read_text("utf-8"))
+        out.update(about.get("ids_sha256") or map(digest, about["ids"]))
+    return out
+
+
+def _without(batch: Batch, forgotten: Set[str], tally: _Tally) -> Batch:
+    """The batch less what is not to come back."""
+    if not forgotten:
+        return batch
+    out = [node for node in batch.nodes if digest(node.id) in forgotten]
+    tally.refused += [(node.id, FORGOTTEN) for node in out]
+    gone = {node.id for node in out}
+    edges = [e for e in batch.edges if e.src not in gone and e.dst not in gone]
+    nodes = [node for node in batch.nodes if node.id not in gone]
+    return replace(batch, nodes=nodes, edges=edges)
+
+
 class _Tally:
     """Running counts of one ingest."""
 
@@ -133,6 +171,31 @@ class _Tally:
     def unchanged(self, total: int) -> int:
         """Inputs that were only looked at."""
         return max(0, max(total, self.done) - self.files - len(self.refused))
+
+
+class _Former:
+    """What files held before: fragments and languages that a changed file no longer has."""
+
+    def __init__(self, store: GraphStore, known: Mapping[str, FileStamp]) -> None:
+        self.store, self.known = store, known
+        self._ids: dict[str, list[str]] | None = None
+
+    def drop_outdated(self, batch: Batch) -> int:
+        """Remove nodes that the batch's changed files had and have no more; how many."""
+        now = {stamp.uri: stamp for stamp in batch.files}
+        changed = [u for u in batch.whole if u in self.known and self.known[u] != now.get(u)]
+        if not changed:
+            return 0
+        if self._ids is None:
+            self._ids = {}
+            for node in _stored(self.store):
+                if node.uri in self.known:
+                    self._ids.setdefault(str(node.uri), []).append(node.id)
+        here = {node.id for node in batch.nodes}
+        outdated = [i for uri in changed for i in self._ids.get(uri, ()) if i not in here]
+        if outdated:
+            self.store.delete(outdated)
+        return len(outdated)
 
 
 def _commit(store: GraphStore, batch: Batch, known: Mapping[str, FileStamp], tally: _Tally) -> None:

@@ -37,6 +37,10 @@ class UnsafeFile(UnsafePath):
         self.path = path
 
 
+#: What a picture's EXIF says of people, kept only if the setting ``redact`` is 0.
+PERSONAL = frozenset({"artist", "taken", "place"})
+
+
 def readable(stem: str) -> str:
     """A file's stem as a title: ``fire-truck_2`` → ``fire truck 2``."""
     return re.sub(r"[\s_-]+", " ", re.sub(r"(?<=[a-z])(?=[A-Z][a-z])", " ", stem)).strip() or stem
@@ -57,7 +61,8 @@ def stamp(
     except (OSError, RuntimeError):  # a link to nowhere, or in a circle
         about = path.lstat()
     reason = None if refused is None else str(refused)
-    return FileStamp(str(path), about.st_size, about.st_mtime_ns, sha256, reason)
+    shown = str(path).encode("utf-8", "replace").decode()  # a name may be no text at all
+    return FileStamp(shown, about.st_size, about.st_mtime_ns, sha256, reason)
 
 
 def file_nodes(
@@ -80,8 +85,9 @@ def file_nodes(
         "duration": inspection.duration,
         **attributes,
     }
-    if inspection.exif:
-        common["properties"] = {**inspection.exif, **common.get("properties", {})}
+    said = {k: v for k, v in inspection.exif.items() if k not in PERSONAL or not config["redact"]}
+    if said:
+        common["properties"] = {**said, **common.get("properties", {})}
     if inspection.modality == Modality.TEXT:
         text = common.pop("text", None) or inspection.text or ""
         return text_nodes(text, id=id, longest=config["text_fragment"], **common)
@@ -156,6 +162,8 @@ def safe_walk(root: Path) -> Iterator[Path | InputRefused]:
 
 def danger(path: Path, inside: Path) -> UnsafeFile | None:
     """Why a path must not be opened, if there is a reason; ``inside`` is the resolved root."""
+    if any("\ud800" <= c <= "\udfff" for c in str(path)):
+        return UnsafeFile("its name is not in UTF-8", path, remedy="rename the file")
     try:
         real = path.resolve(strict=True)
         mode = real.stat().st_mode
