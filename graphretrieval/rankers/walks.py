@@ -96,12 +96,7 @@ class _Trail:
             way.append(int(parent[way[-1]]))
         way.reverse()
         graph, walker = self.walker.graph, self.walker
-        steps = []
-        for position in way[1:]:
-            e = int(walker.edge[entry[position]])
-            direction = "out" if walker.outward[entry[position]] else "in"
-            name = graph.relations[graph.relation[e]]
-            steps.append(Step(name, direction, float(graph.weight[e])))
+        steps = [walker.step(int(entry[position])) for position in way[1:]]
         anchor = ANCHORS[0 if self.kinds is None else int(self.kinds[way[0]])]
         weight = 1.0 if self.weight is None else float(self.weight[way[0]])
         ids = tuple(graph.ids[int(node[p])] for p in way)
@@ -136,6 +131,21 @@ class Walker:
         self.indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=n))])
         self.columns, self.factor = columns[order], factor[order].astype(np.float32)
         self.edge, self.outward = edge[order], outward[order]
+
+    def leaving(self, rows: Ints, limit: int) -> tuple[Ints, Ints, Ints, Array]:
+        """The strongest entries of some rows: ``(owner, entry, to, factor)``.
+
+        ``owner[j]`` is a position in ``rows``, ``to[j]`` the row that ``entry[j]`` leads to.
+        """
+        owner, entry = expand(self.indptr, rows, limit)
+        return owner, entry, self.columns[entry], self.factor[entry]
+
+    def step(self, entry: int) -> Step:
+        """The edge of an entry, as it is walked along."""
+        e = int(self.edge[entry])
+        name = self.graph.relations[self.graph.relation[e]]
+        direction = "out" if self.outward[entry] else "in"
+        return Step(name, direction, float(self.graph.weight[e]))
 
     def search(
         self,

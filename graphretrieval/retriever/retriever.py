@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
@@ -33,6 +34,7 @@ from graphretrieval.retriever.model import (
     scaled,
 )
 from graphretrieval.retriever.query import Filter, Searcher, Term, modalities
+from graphretrieval.retriever.question import Question
 from graphretrieval.retriever.score import Queries, Scorer
 from graphretrieval.sources.limits import Limits
 from graphretrieval.sources.media import MediaReader
@@ -371,21 +373,59 @@ class Retriever:
             QueryError: nothing was asked, or a term cannot be understood.
             NotFitted: no model has been learned yet.
         """
+        query = self.asking(
+            text,
+            image=image,
+            audio=audio,
+            node=node,
+            exclude=exclude,
+            target=target,
+            k=k,
+            category=category,
+            lang=lang,
+            collection=collection,
+            license=license,
+        )
+        with query as question:
+            return question.answer()
+
+    @contextmanager
+    def asking(
+        self,
+        text: Terms = None,
+        *,
+        image: Terms = None,
+        audio: Terms = None,
+        node: Terms = None,
+        exclude: Terms = None,
+        target: str | Sequence[str] = "any",
+        k: int = 10,
+        category: str | None = None,
+        lang: str | None = None,
+        collection: str | None = None,
+        license: str | None = None,
+    ) -> Iterator[Question]:
+        """A query understood but not yet answered, for those who ask how its answer comes about.
+
+        Arguments and errors are those of :meth:`search`; what is served stays as it is meanwhile.
+        """
         loaded = self._load()
         asked = self._terms(text=text, image=image, audio=audio, node=node, exclude=exclude)
         targets = modalities(target)
         if not 1 <= k <= 10_000:
             raise QueryError(f"k is {k}", remedy="ask for 1 to 10000 hits")
-        terms = self._encode(asked, loaded)
         where = Filter(category, lang, collection, license)
-        allowed = loaded.allowed(where, self.store)
-        hits, no_match = loaded.searcher.search(terms, targets, k, where, allowed)
-        query: dict[str, JSON] = {
-            "terms": [{"kind": k_, "value": v, "weight": w} for k_, v, w in asked],
-            "target": list(targets),
-            "k": k,
-        }
-        return Answer(query, hits, loaded.version, loaded.vectors.graph.revision, no_match=no_match)
+        yield Question(
+            terms=self._encode(asked, loaded),
+            targets=targets,
+            k=k,
+            where=where,
+            allowed=loaded.allowed(where, self.store),
+            searcher=loaded.searcher,
+            graph=loaded.vectors.graph,
+            unscaled=loaded.embedded.raw,
+            version=loaded.version,
+        )
 
     def vectors(self, ids: Sequence[str]) -> Array:
         """Learned vectors ``(n, D)``: every block raw, then every block refined.
