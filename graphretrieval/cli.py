@@ -15,6 +15,7 @@ import typer
 from graphretrieval import __version__
 from graphretrieval import config as settings
 from graphretrieval.errors import ConfigError, GraphRetrievalError, QueryError
+from graphretrieval.explain import command as explain_command
 
 if TYPE_CHECKING:
     from graphretrieval.retriever import Retriever
@@ -344,6 +345,9 @@ def models_show(version: str) -> None:
                 remedy=f"choose from {', '.join(kb.bundles.versions()) or 'none yet'}",
             )
         render.print_json(kb.bundles.meta(version))
+
+
+explain_command.mount(app, lambda: _open(), lambda x: _term(x), lambda: _given.json)
 
 
 def _say(result: dict[str, Any], json: bool) -> None:

@@ -175,9 +175,7 @@ def columns_without(
     return out
 
 
-def found_without(
-    question: Question, found: Mapping[str, Found], key: EdgeKey
-) -> dict[str, Found]:
+def found_without(question: Question, found: Mapping[str, Found], key: EdgeKey) -> dict[str, Found]:
     """All candidates of a query, scored without an edge.
 
     Raises:
@@ -198,5 +196,3 @@ def found_without(
         )
         out[target] = searcher.weigh(f.rows, f.posed, columns)
     return out
-
-

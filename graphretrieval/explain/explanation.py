@@ -36,8 +36,8 @@ class Part:
 class Deletion:
     """Rank and score of the hit with an edge and without it.
 
-    ``role`` says why this edge was tried: ``key`` (the last of the best path), ``path`` (another
-    of that path) or ``asked``.
+    ``role`` says why this edge was tried: ``key`` (the last of the best path that has any),
+    ``path`` (another of that path) or ``asked``.
     """
 
     edge: EdgeKey

@@ -133,10 +133,16 @@ def _meetings(ends: Ints, starts: Ints) -> tuple[Ints, Ints]:
 
 
 def _varied(paths: list[Path], count: int) -> list[Path]:
-    """The first of each kind before the third of one; in the order of their strength."""
+    """The first of each kind before the third of one; in the order of their strength.
+
+    A node that is an anchor twice, by its words and by its likeness, begins the stronger walk only.
+    """
     seen: dict[tuple[object, ...], int] = {}
     chosen, rest = [], []
+    once: dict[object, Path] = {}
     for path in paths:
+        once.setdefault((path.nodes, path.steps), path)
+    for path in once.values():
         kind = (path.anchor, *((s.type, s.direction) for s in path.steps))
         seen[kind] = seen.get(kind, 0) + 1
         (chosen if seen[kind] <= ALIKE else rest).append(path)

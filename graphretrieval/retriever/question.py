@@ -35,9 +35,11 @@ class Question:
         return Answer(self.to_json(), hits, self.version, self.graph.revision, no_match=no_match)
 
     def to_json(self) -> dict[str, JSON]:
-        """The query as an answer repeats it."""
+        """The query as an answer repeats it; ``where`` only if it has filters."""
+        where = {name: value for name, value in vars(self.where).items() if value is not None}
         return {
             "terms": [{"kind": t.kind, "value": t.value, "weight": t.weight} for t in self.terms],
             "target": list(self.targets),
             "k": self.k,
+            **({"where": where} if where else {}),
         }

@@ -189,7 +189,8 @@ def _deletions(
     best: Sequence[Path],
     edges: Sequence[EdgeKey],
 ) -> list[Deletion]:
-    way = deletion.edges_of_path(best[0]) if best else []
+    walked = next((w for w in best if w.steps), None)
+    way = deletion.edges_of_path(walked) if walked is not None else []
     roles = {key: "key" if key == way[-1] else "path" for key in reversed(way)}
     roles |= {key: "asked" for key in edges if key not in roles}
     out = []
@@ -212,5 +213,3 @@ def _nodes(
     ids += [end for d in tried for end in (d.edge[0], d.edge[2])]
     ids += [t.value for t in question.terms if t.kind == "node"]
     return {i: n for i, n in _known(kb, list(dict.fromkeys(ids))) if n is not None}
-
-
