@@ -9,8 +9,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from graphretrieval.explain.explanation import Explanation
     from graphretrieval.explain.explaining import explain
+    from graphretrieval.explain.explanation import Explanation
 
 _WHERE = {"Explanation": "explanation", "explain": "explaining"}
 

@@ -6,7 +6,7 @@ graph that they hear from, and walks are searched on the graph without the edge.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np

@@ -98,6 +98,7 @@ class _Page:
         self.pictures: dict[tuple[str, int], tuple[str, int, int] | None] = {}
 
     def html(self) -> str:
+        """The whole page."""
         h, e = self.head, self.e
         made = h["made"].format(model=e.model, revision=e.revision)
         return (
@@ -198,9 +199,10 @@ class _Page:
         h, e = self.head, self.e
         if not e.deletions:
             return ""
+        worse = ' class="worse"'
         rows = "".join(
             f"<tr><td>{escape(self.say.edge(d.edge))}</td>"
-            f"<td{' class="worse"' if d.ranks_lost > 0 else ''}>{d.rank_before} → {d.rank_after}"
+            f"<td{worse if d.ranks_lost > 0 else ''}>{d.rank_before} → {d.rank_after}"
             f"</td><td>{d.score_before:.4f} → {d.score_after:.4f}</td></tr>"
             for d in e.deletions
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -151,8 +152,8 @@ def patches(content: ImageContent, grid: int = GRID) -> tuple[Places, list[Conte
     columns = np.linspace(0, wide, min(grid, wide) + 1).astype(int)
     mean = pixels.reshape(-1, 3).mean(axis=0).round().astype(np.uint8)
     places, variants = [], []
-    for top, bottom in zip(rows, rows[1:], strict=False):
-        for left, right in zip(columns, columns[1:], strict=False):
+    for top, bottom in pairwise(rows):
+        for left, right in pairwise(columns):
             hidden = pixels.copy()
             hidden[top:bottom, left:right] = mean
             places.append((left / wide, top / high, right / wide, bottom / high))
@@ -178,7 +179,7 @@ def stretches(content: AudioContent) -> tuple[Places, list[Content]]:
     count = max(1, min(STRETCHES, int(n / rate / SHORTEST)))
     bounds = np.linspace(0, n, count + 1).astype(int)
     places, variants = [], []
-    for a, b in zip(bounds, bounds[1:], strict=False):
+    for a, b in pairwise(bounds):
         silent = content.samples.copy()
         silent[a:b] = 0
         places.append((a / rate, b / rate))

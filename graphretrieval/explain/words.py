@@ -65,7 +65,8 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "no_part": "{name} is number {rank}; nothing speaks for it.",
         "no_path": "No path leads to it: it was found by its content alone.",
         "edge": "{src} {relation} {dst}",
-        "falls": "Without “{edge}” it falls from rank {before} to {after} (score {a:.3f} → {b:.3f}).",
+        "falls": "Without “{edge}” it falls from rank {before} to {after} "
+        "(score {a:.3f} → {b:.3f}).",
         "rises": "Without “{edge}” it rises from rank {before} to {after} "
         "(score {a:.3f} → {b:.3f}).",
         "stays": "Without “{edge}” it stays at rank {before} (score {a:.3f} → {b:.3f}).",

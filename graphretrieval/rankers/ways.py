@@ -47,7 +47,7 @@ def ways(
         walker: of the graph.
         rows: anchors' graph rows.
         weights: anchors' weights, in (0, 1].
-        kinds: how each anchor was found, numbers into :data:`~graphretrieval.rankers.walks.ANCHORS`.
+        kinds: how each anchor was found, numbers into :data:`~.walks.ANCHORS`.
         target: the row to get to.
         count: most walks; where there are many, of each kind at most two.
         hops: most edges of a walk.
