@@ -115,7 +115,7 @@ def summary(cases: Sequence[Case], *, seed: int = 0) -> dict[str, JSON]:
 
 def _by_query(values: Sequence[float] | Array, queries: Ints) -> Array:
     """Means of each query's hits."""
-    return np.asarray(np.bincount(queries, values) / np.bincount(queries), np.float64)  # type: ignore[return-value]
+    return np.asarray(np.bincount(queries, values) / np.bincount(queries), np.float64)
 
 
 def study(
@@ -318,7 +318,7 @@ def study_folder(
 
 def main() -> None:
     """Run the study from the command line; the summary goes to stdout as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="manifest folder")
     parser.add_argument("--protocol", default="connected")
     parser.add_argument("--lang", default="en")

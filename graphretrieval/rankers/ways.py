@@ -138,7 +138,8 @@ def _varied(paths: list[Path], count: int) -> list[Path]:
     A node that is an anchor twice, by its words and by its likeness, begins the stronger walk only.
     """
     seen: dict[tuple[object, ...], int] = {}
-    chosen, rest = [], []
+    chosen: list[Path] = []
+    rest: list[Path] = []
     once: dict[object, Path] = {}
     for path in paths:
         once.setdefault((path.nodes, path.steps), path)
