@@ -34,7 +34,7 @@ PARTS: Mapping[str, Mapping[str, str]] = {
 RELATIONS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "en": {
         "DESCRIBES": ("describes", "is described by"),
-        "IN_CATEGORY": ("is in the category", "holds"),
+        "IN_CATEGORY": ("belongs to", "holds"),
         "SUBCATEGORY_OF": ("is a kind of", "has the kind"),
         "PART_OF": ("is a part of", "has the part"),
         "NEXT": ("is followed by", "follows"),
@@ -43,12 +43,29 @@ RELATIONS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     },
     "zh": {
         "DESCRIBES": ("描述", "的描述是"),
-        "IN_CATEGORY": ("属于类别", "包含"),
+        "IN_CATEGORY": ("属于", "包含"),
         "SUBCATEGORY_OF": ("是一种", "的下级类别有"),
         "PART_OF": ("是其一部分：", "的一部分是"),
         "NEXT": ("之后是", "之前是"),
         "RELATED_TO": ("相关于", "相关于"),
         "SIMILAR_TO": ("相似于", "相似于"),
+    },
+}
+#: What a node is called before its name.
+KINDS: Mapping[str, Mapping[str, str]] = {
+    "en": {
+        "image": "the picture ",
+        "text": "the text ",
+        "audio": "the sound ",
+        "source": "the source ",
+        "category": "the category ",
+    },
+    "zh": {
+        "image": "图片",
+        "text": "文本",
+        "audio": "声音",
+        "source": "来源",
+        "category": "类别",
     },
 }
 TEXTS: Mapping[str, Mapping[str, str]] = {
@@ -65,11 +82,11 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "no_part": "{name} is number {rank}; nothing speaks for it.",
         "no_path": "No path leads to it: it was found by its content alone.",
         "edge": "{src} {relation} {dst}",
-        "falls": "Without “{edge}” it falls from rank {before} to {after} "
+        "falls": "Without the link that {edge}, it falls from rank {before} to {after} "
         "(score {a:.3f} → {b:.3f}).",
-        "rises": "Without “{edge}” it rises from rank {before} to {after} "
+        "rises": "Without the link that {edge}, it rises from rank {before} to {after} "
         "(score {a:.3f} → {b:.3f}).",
-        "stays": "Without “{edge}” it stays at rank {before} (score {a:.3f} → {b:.3f}).",
+        "stays": "Without the link that {edge}, it stays at rank {before} (score {a:.3f} → {b:.3f}).",
         "salient": "Of {what}, this counts most: {places}.",
         "nothing_salient": "Of {what}, no single place counts for the better.",
         "patch": "the patch {across:.0%} from the left and {down:.0%} from the top",
@@ -90,9 +107,9 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "no_part": "{name}位列第{rank}；没有支持它的依据。",
         "no_path": "没有通向它的路径：仅凭内容找到。",
         "edge": "{src}{relation}{dst}",
-        "falls": "若去掉“{edge}”，名次由第{before}降至第{after}（得分 {a:.3f} → {b:.3f}）。",
-        "rises": "若去掉“{edge}”，名次由第{before}升至第{after}（得分 {a:.3f} → {b:.3f}）。",
-        "stays": "若去掉“{edge}”，名次仍为第{before}（得分 {a:.3f} → {b:.3f}）。",
+        "falls": "若去掉{edge}这条关联，名次由第{before}降至第{after}（得分 {a:.3f} → {b:.3f}）。",
+        "rises": "若去掉{edge}这条关联，名次由第{before}升至第{after}（得分 {a:.3f} → {b:.3f}）。",
+        "stays": "若去掉{edge}这条关联，名次仍为第{before}（得分 {a:.3f} → {b:.3f}）。",
         "salient": "{what}中最重要的是：{places}。",
         "nothing_salient": "{what}中没有哪一处单独有利。",
         "patch": "距左侧{across:.0%}、距顶部{down:.0%}处",
@@ -125,7 +142,7 @@ class Words:
         """Rank, and the strongest part with its share of all that speaks for the hit."""
         best = max(e.parts, key=lambda p: p.value)
         total = sum(max(0.0, p.value) for p in e.parts)
-        name = self.name(e.hit.id)
+        name = _capital(self.name(e.hit.id))
         if total <= 0:
             return self._say("no_part", name=name, rank=e.rank)
         reason = PARTS[self.lang][best.name]
@@ -171,18 +188,23 @@ class Words:
         return self._say("named" if direction == "out" else "named_back", relation=own)
 
     def name(self, id: str) -> str:
-        """A node's words or title in quotation marks, its id where it has neither."""
+        """What a node is, and its words or title in quotation marks; its id where it has none."""
         node = self.nodes.get(id)
-        words = id
+        words, kind = id, ""
         if node is not None:
             own = node.text if node.modality == "text" else node.title
             words = own or node.title or node.text or id
+            kind = KINDS[self.lang].get(node.modality, "")
         words = " ".join(words.split())
         short = words if len(words) <= LONGEST_NAME else words[: LONGEST_NAME - 1] + "…"
-        return f"“{short}”"
+        return f"{kind}“{short}”"
 
     def text(self, key: str, **values: object) -> str:
         """One of :data:`TEXTS`, filled in."""
         return TEXTS[self.lang][key].format(**values)
 
     _say = text
+
+
+def _capital(words: str) -> str:
+    return words[:1].upper() + words[1:]

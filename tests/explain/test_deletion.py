@@ -16,6 +16,7 @@ from graphretrieval.types import Graph, Path, State, Step
 
 CIRCLE = "toy/shapes/circle/red_circle"
 EDGE = (f"{CIRCLE}.txt#en", "DESCRIBES", f"{CIRCLE}.png")
+SOUND = (f"{CIRCLE}.wav", "RELATED_TO", f"{CIRCLE}.png")
 
 
 def ring(n: int = 40, chords: int = 6, seed: int = 0) -> Graph:
@@ -109,16 +110,17 @@ def test_an_edge_that_is_not_there_cannot_be_left_out(kb: gr.Retriever) -> None:
 def test_scores_are_those_of_a_collection_that_never_had_the_edge(
     kb: gr.Retriever, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    query = {"text": "a red circle", "target": "image"}
-    told = explain(kb, query, f"{CIRCLE}.png", edges=[EDGE], content=False)
-    mine = next(d for d in told.deletions if d.edge == EDGE)
+    query = {"node": f"{CIRCLE}.png", "target": "audio"}
+    told = explain(kb, query, f"{CIRCLE}.wav", content=False)
+    [mine] = [d for d in told.deletions if d.role == "key"]
+    assert mine.edge == SOUND
     folder = tmp_path_factory.mktemp("less") / "copy"
     kb.backup(folder)
     gr.retriever.retriever.restore(folder, folder / "again.db")
     with gr.open(folder / "again.db", config=kb.config) as less:
-        less.unlink(*EDGE)
+        less.unlink(*SOUND)
         hits = less.search(**query, k=250).hits
-    rank = [h.id for h in hits].index(f"{CIRCLE}.png")
+    rank = [h.id for h in hits].index(f"{CIRCLE}.wav")
     assert mine.rank_after == rank + 1
     assert mine.score_after == pytest.approx(hits[rank].score, abs=1e-4)
     assert mine.score_after != pytest.approx(mine.score_before, abs=1e-3)
