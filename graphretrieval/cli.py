@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from graphretrieval import __version__
+from graphretrieval import __version__, neo4j_cli
 from graphretrieval import config as settings
 from graphretrieval.errors import ConfigError, GraphRetrievalError, QueryError
 from graphretrieval.explain import command as explain_command
@@ -58,7 +58,10 @@ def _version(show: bool) -> None:
 def _options(
     store: Annotated[
         str | None,
-        typer.Option(help="File path or sqlite:///path.", envvar="GRAPHRETRIEVAL_STORE"),
+        typer.Option(
+            help="File path, sqlite:///path or neo4j://user@host:7687.",
+            envvar="GRAPHRETRIEVAL_STORE",
+        ),
     ] = None,
     config: Annotated[Path | None, typer.Option(help="Settings file (TOML).")] = None,
     json: Json = False,
@@ -348,6 +351,7 @@ def models_show(version: str) -> None:
 
 
 explain_command.mount(app, lambda: _open(), lambda x: _term(x), lambda: _given.json)
+neo4j_cli.mount(app, lambda: (_given.config, _given.json))
 
 
 def _say(result: dict[str, Any], json: bool) -> None:

@@ -30,6 +30,9 @@ class Setting:
 SETTINGS: tuple[Setting, ...] = (
     Setting("store", "graphretrieval.db", "file or URL of the store"),
     Setting("cache_dir", "~/.cache/graphretrieval", "where features and demo data are kept"),
+    Setting("data_dir", "~/.local/share/graphretrieval", "where models of remote stores are kept"),
+    Setting("snapshot_max_bytes", 0, "larger graphs' paths are Neo4j's; 0: half of memory", 0),
+    Setting("media_url", "http://127.0.0.1:8000", "where `serve` answers, for links in Browser"),
     Setting("threads", 0, "threads for learning and search; 0 takes what the CPU quota allows", 0),
     Setting("max_file_mb", 2048, "larger files are refused", 1),
     Setting("max_pixels", 60_000_000, "pictures of more pixels are refused", 1),
@@ -44,14 +47,14 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("text_model", "auto", "text model: auto, none, a hub name in the cache, or a path"),
     Setting("aligners", "posteriors,pivot,words", "spaces learned and joined, by name"),
     Setting("refiner", "propagate", "how vectors are refined over edges, or none"),
-    Setting("index", "exact", "nearest-vector index"),
+    Setting("index", "exact", "nearest-vector index; store: the one that Neo4j keeps"),
 )
 
 _BY_NAME = {row.name: row for row in SETTINGS}
 
 
 #: Settings that say where things lie and how fast they go, not what is learned from them.
-_PLACES = ("store", "cache_dir", "threads")
+_PLACES = ("store", "cache_dir", "data_dir", "media_url", "snapshot_max_bytes", "threads")
 
 
 @dataclass(frozen=True)

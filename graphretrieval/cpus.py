@@ -33,12 +33,17 @@ def threads(root: Path = Path("/sys/fs/cgroup"), cpus: int | None = None) -> int
 
 
 def settle(count: int = 0) -> None:
-    """Give matrix products so many threads from now on; 0 takes :func:`threads`."""
+    """Give matrix products so many threads from now on.
+
+    0 takes :func:`threads`, or fewer where ``OMP_NUM_THREADS`` says so.
+    """
     import torch
     from threadpoolctl import threadpool_limits
 
-    threadpool_limits(limits=count or threads())
-    torch.set_num_threads(count or threads())
+    wished = os.environ.get("OMP_NUM_THREADS", "")
+    count = count or min(threads(), int(wished) if wished.isdigit() and int(wished) else threads())
+    threadpool_limits(limits=count)
+    torch.set_num_threads(count)
 
 
 @contextmanager

@@ -12,7 +12,10 @@ GraphRetrievalError
 ├── UnknownNode (KeyError)              no node has that id
 ├── StoreError (RuntimeError)           the database said no
 │   ├── StoreBusy                       another process is writing
+│   ├── StoreAway                       the server does not answer
 │   ├── MigrationError                  the schema is newer, older or altered
+│   ├── SpaceMismatch                   vectors of another space than the one stored
+│   ├── ServerError                     a server of one's own could not be started or stopped
 │   └── SnapshotTooOld                  changes that far back are no longer kept: export afresh
 ├── NotFitted (RuntimeError)            asked for an answer before anything was learned
 ├── BundleError (ValueError)            a saved model is incomplete, altered or of another space
@@ -80,6 +83,18 @@ class StoreError(GraphRetrievalError, RuntimeError):
 
 class StoreBusy(StoreError):
     """Another process is writing."""
+
+
+class StoreAway(StoreError):
+    """The server does not answer."""
+
+
+class SpaceMismatch(StoreError):
+    """Vectors of another space than the one stored."""
+
+
+class ServerError(StoreError):
+    """A server of one's own could not be started or stopped."""
 
 
 class MigrationError(StoreError):

@@ -60,6 +60,10 @@ class GraphStore(Protocol):
     capabilities: frozenset[str]
 
     @property
+    def degraded(self) -> bool:
+        """Whether reads are answered from a snapshot, because the store itself is away."""
+
+    @property
     def revision(self) -> int:
         """The newest committed revision; every write makes it greater by one."""
 

@@ -26,6 +26,7 @@ _ROWS: dict[str, dict[str, tuple[str, str | None]]] = {
     },
     "store": {
         "sqlite": ("graphretrieval.stores.sqlite:SqliteStore", None),
+        "neo4j": ("graphretrieval.stores.neo4j:Neo4jStore", None),
     },
     "encoder": {
         "text": ("graphretrieval.encoders.text:TextEncoder", None),

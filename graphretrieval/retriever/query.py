@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -9,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from graphretrieval.arrays import adjacency, expand, top_k
-from graphretrieval.errors import QueryError
+from graphretrieval.errors import QueryError, StoreAway
 from graphretrieval.protocols import GraphStore, Index, Ranker
 from graphretrieval.rankers.walks import Walks
 from graphretrieval.retriever.model import Model, Vectors, gate
@@ -89,10 +90,16 @@ class Searcher:
     """Answers queries on one version of model and vectors; safe to use from many threads."""
 
     def __init__(
-        self, model: Model, vectors: Vectors, store: GraphStore, scorer: Scorer, index: type[Index]
+        self,
+        model: Model,
+        vectors: Vectors,
+        store: GraphStore,
+        scorer: Scorer,
+        index: type[Index],
+        space: str | None = None,
     ) -> None:
         self.model, self.vectors, self.store, self.scorer = model, vectors, store, scorer
-        self._index = index
+        self._index, self._space = index, space
         self._partitions: dict[str, Index] = {}
 
     def search(
@@ -194,10 +201,21 @@ class Searcher:
         if len(take) < len(rows):
             _, best = top_k(query @ self._matrix(rows[take]).T, k)
             return np.asarray(rows[take[best[0]]])
+        if self._space is not None:
+            with contextlib.suppress(StoreAway):
+                found = self.store.vector_search(self._space, query, k, modality=target)[0]
+                known = self.vectors.graph.row
+                return np.array([known[i] for i, _ in found if i in known], np.int64)
         if target not in self._partitions:
             self._partitions[target] = self._index().build(self._matrix(rows))
         _, best = self._partitions[target].search(query, k)
         return np.asarray(rows[best[0]])
+
+    def vector(self, term: Term, target: str) -> Array:
+        """One term as one vector ``(D,)``, its gate's weights on its blocks."""
+        ranker = gate(self.model, term.queries.kind, target, "instance")
+        known = float(self.scorer.known(self.scorer.anchors(term.queries))[0])
+        return np.asarray(self._joined(term.queries, ranker, known)[0])
 
     def _joined(self, queries: Queries, ranker: Ranker, known: float) -> Array:
         """All blocks of one query side by side, each times its weight ``(1, D)``."""

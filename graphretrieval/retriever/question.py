@@ -32,7 +32,8 @@ class Question:
         hits, no_match = self.searcher.search(
             self.terms, self.targets, self.k, self.where, self.allowed
         )
-        return Answer(self.to_json(), hits, self.version, self.graph.revision, no_match=no_match)
+        revision, degraded = self.graph.revision, self.searcher.store.degraded
+        return Answer(self.to_json(), hits, self.version, revision, degraded, no_match)
 
     def to_json(self) -> dict[str, JSON]:
         """The query as an answer repeats it; ``where`` only if it has filters."""

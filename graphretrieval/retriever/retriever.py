@@ -64,7 +64,8 @@ def open(url: str | Path | None = None, *, config: Config | None = None) -> Retr
     """Open (or begin) a knowledge base.
 
     Args:
-        url: a file path or ``sqlite:///path``; the setting ``store`` by default.
+        url: a file path, ``sqlite:///path`` or ``neo4j://user@host:7687`` (its password comes from
+            the environment or a prompt); the setting ``store`` by default.
         config: settings; read from the environment by default.
 
     Raises:
@@ -77,9 +78,15 @@ def open(url: str | Path | None = None, *, config: Config | None = None) -> Retr
         scheme, rest = "sqlite", where
     elif scheme == "sqlite":
         rest = rest.removeprefix("/")
+    elif scheme.partition("+")[0] in ("neo4j", "bolt"):
+        from graphretrieval.stores import remote
+
+        store, folder = remote.connect(where, config)
+        return Retriever(store, folder / "store", config, name=where)
     else:
         raise ConfigError(
-            f"no store is reached by {scheme}://", remedy="give a file path or sqlite:///path"
+            f"no store is reached by {scheme}://",
+            remedy="give a file path, sqlite:///path or neo4j://user@host:7687",
         )
     return Retriever(registry.resolve("store", scheme)(Path(rest)), Path(rest), config)
 
@@ -90,8 +97,11 @@ class Retriever:
     Made by :func:`open`; ``with`` closes it.
     """
 
-    def __init__(self, store: GraphStore, path: Path, config: Config) -> None:
+    def __init__(
+        self, store: GraphStore, path: Path, config: Config, *, name: str | None = None
+    ) -> None:
         self.store, self.path, self.config = store, path, config
+        self.name = name or str(path)
         self.bundles = Bundles(path.with_name(path.name + ".models"))
         self._loaded: _Loaded | None = None
 
@@ -155,7 +165,7 @@ class Retriever:
         """What is in the store, and which model serves it."""
         version = self.bundles.current()
         return {
-            "store": str(self.path),
+            "store": self.name,
             "revision": self.store.revision,
             **self.store.counts(),
             "model": version,
@@ -217,6 +227,10 @@ class Retriever:
         version = self.bundles.save(model, Embedded(tuple(graph.ids), raw, refined))
         progress(1, 1, "saving the model")
         self._loaded = None
+        if "remote" in self.store.capabilities:
+            from graphretrieval.retriever.publish import publish
+
+            publish(self, progress=progress)
         return version
 
     def material(
@@ -427,6 +441,25 @@ class Retriever:
             version=loaded.version,
         )
 
+    @property
+    def model(self) -> Model:
+        """The model in service.
+
+        Raises:
+            NotFitted: nothing has been learned yet.
+        """
+        return self._load().model
+
+    def query_vector(self, text: str, *, target: str = "image") -> Array:
+        """The vector ``(D,)`` that :meth:`vectors` of a target are multiplied with for a text.
+
+        Raises:
+            NotFitted: nothing has been learned yet.
+        """
+        loaded = self._load()
+        term = self._encode([("text", text, 1.0)], loaded)[0]
+        return loaded.searcher.vector(term, modalities(target)[0])
+
     def vectors(self, ids: Sequence[str]) -> Array:
         """Learned vectors ``(n, D)``: every block raw, then every block refined.
 
@@ -541,9 +574,17 @@ class Retriever:
             {b: scaled(b, x) for b, x in refined.items()},
         )
         scorer = Scorer(model, vectors, self.store, Walker(graph))
-        index = registry.resolve("index", self.config["index"])
-        searcher = Searcher(model, vectors, self.store, scorer, index)
+        index, space = self._index(model)
+        searcher = Searcher(model, vectors, self.store, scorer, index, space)
         return _Loaded(version, model, embedded, vectors, searcher)
+
+    def _index(self, model: Model) -> tuple[type[Any], str | None]:
+        """The kind of index, and the store's space where the store itself is searched."""
+        if self.config["index"] != "store":
+            return registry.resolve("index", self.config["index"]), None
+        from graphretrieval.retriever.publish import space_of
+
+        return registry.resolve("index", "exact"), space_of(model)
 
     def _catch_up(
         self, model: Model, graph: Graph, places: Places, embedded: Embedded

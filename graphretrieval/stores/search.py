@@ -37,29 +37,48 @@ def find(
     c: sqlite3.Connection, query: str, k: int, modality: str | None, lang: str | None
 ) -> list[tuple[str, float]]:
     """The best (id, score) for one query, scores in (0, 1]; ties by id."""
-    grams = _grams(query)
-    if not grams or k < 1:
+    asked = grams(query)
+    if not asked or k < 1:
         return []
-    total = max(1, c.execute("SELECT count(*) FROM nodes").fetchone()[0])
-    weights: dict[str, float] = {}
+    total = c.execute("SELECT count(*) FROM nodes").fetchone()[0]
+    having = [_having(c, gram, modality, lang) for gram in asked]
+    if not any(having):
+        return []
+    weights = weigh([len(found) for found in having], total)
     keys: dict[int, float] = {}
-    for gram in grams:
-        found = _having(c, gram, modality, lang)
-        weights[gram] = math.log(1 + total / len(found)) if found else 0.0
+    for found, weight in zip(having, weights, strict=True):
         for key in found:
-            keys[key] = keys.get(key, 0.0) + weights[gram]
-    if not keys:
-        return []
-    # a word that is nowhere says as little as the least telling one that is somewhere
-    least = min(w for w in weights.values() if w > 0)
-    weights = {gram: w or least for gram, w in weights.items()}
+            keys[key] = keys.get(key, 0.0) + weight
     best = sorted(keys, key=lambda key: (-keys[key], key))[: max(CANDIDATES, 4 * k)]
-    scored = [(name, _score(folded, weights)) for name, folded in _texts(c, best)]
+    return ranked(_texts(c, best), dict(zip(asked, weights, strict=True)), k)
+
+
+def weigh(counts: Sequence[int], total: int) -> list[float]:
+    """How telling each gram is that ``counts`` of ``total`` texts have; one of them is not 0."""
+    weights = [math.log(1 + max(1, total) / n) if n else 0.0 for n in counts]
+    # a word that is nowhere says as little as the least telling one that is somewhere
+    least = min(w for w in weights if w > 0)
+    return [w or least for w in weights]
+
+
+def ranked(
+    texts: Sequence[tuple[str, str]], weights: dict[str, float], k: int
+) -> list[tuple[str, float]]:
+    """The best (id, score) of candidates (id, folded text), scores in (0, 1]; ties by id."""
+    scored = [(name, _score(folded, weights)) for name, folded in texts]
     scored.sort(key=lambda item: (-item[1], item[0]))
     return [(name, score) for name, score in scored[:k] if score > 0]
 
 
-def _grams(query: str) -> list[str]:
+def lucene(gram: str) -> str:
+    """A gram as Lucene's query syntax: anywhere in a word, or a pair of characters as indexed.
+
+    Grams consist of letters and digits alone, so that nothing in them is syntax.
+    """
+    return gram if is_han(gram) and len(gram) == 2 else f"*{gram}*"
+
+
+def grams(query: str) -> list[str]:
     """What is looked for: words, and for Han runs their pairs of characters."""
     words = tokens(query)[:MAX_TOKENS]
     content = [w for w in words if w not in STOP_WORDS] or words

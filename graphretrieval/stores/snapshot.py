@@ -12,6 +12,7 @@ import shutil
 import sqlite3
 import threading
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -104,15 +105,42 @@ def _build(revision: int, c: sqlite3.Connection) -> Graph:
         "SELECT src, type, dst, weight FROM edges WHERE status = 'asserted'"
     ).fetchall()
     keys = np.array([r[0] for r in rows], np.int64)
-    modalities, modality = _coded([r[2] for r in rows])
-    relations, relation = _coded([e[1] for e in edges])
     order = np.argsort(keys)
     src = _rows_of(keys, order, [e[0] for e in edges])
     dst = _rows_of(keys, order, [e[2] for e in edges])
+    return _graph([r[1] for r in rows], [r[2] for r in rows], src, dst, edges, revision)
+
+
+def of_rows(
+    ids: Sequence[str],
+    modalities: Sequence[str],
+    edges: Sequence[tuple[str, str, str, float]],
+    revision: int,
+) -> Graph:
+    """The graph of nodes and of edges (src, type, dst, weight) between them."""
+    order = sorted(range(len(ids)), key=ids.__getitem__)
+    at = {ids[i]: row for row, i in enumerate(order)}
+    src = np.array([at[e[0]] for e in edges], np.int32)
+    dst = np.array([at[e[2]] for e in edges], np.int32)
+    return _graph(
+        [ids[i] for i in order], [modalities[i] for i in order], src, dst, edges, revision
+    )
+
+
+def _graph(
+    ids: list[str],
+    kinds: Sequence[str],
+    src: npt.NDArray[np.int32],
+    dst: npt.NDArray[np.int32],
+    edges: Sequence[Any],
+    revision: int,
+) -> Graph:
+    modalities, modality = _coded(kinds)
+    relations, relation = _coded([e[1] for e in edges])
     weight = np.array([e[3] for e in edges], np.float32)
     sequence = np.lexsort((dst, relation, src))
     return Graph(
-        [r[1] for r in rows],
+        ids,
         modalities,
         modality,
         relations,
@@ -124,7 +152,7 @@ def _build(revision: int, c: sqlite3.Connection) -> Graph:
     )
 
 
-def _coded(names: list[str]) -> tuple[tuple[str, ...], npt.NDArray[np.int16]]:
+def _coded(names: Sequence[str]) -> tuple[tuple[str, ...], npt.NDArray[np.int16]]:
     known = sorted(set(names))
     at = {name: i for i, name in enumerate(known)}
     return tuple(known), np.array([at[name] for name in names], np.int16)

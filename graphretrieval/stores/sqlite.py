@@ -39,6 +39,8 @@ class SqliteStore:
     """
 
     capabilities = frozenset({"backup", "snapshot"})
+    #: A file is there or it is not: answers never come from anything older.
+    degraded = False
 
     def __init__(self, path: FilePath | str, *, read_only: bool = False) -> None:
         self.path = FilePath(path)
@@ -158,16 +160,19 @@ class SqliteStore:
     def _put_nodes(self, c: sqlite3.Connection, nodes: Sequence[Node], revision: int) -> bool:
         stored = dict(zip((n.id for n in nodes), self._get(c, [n.id for n in nodes]), strict=True))
         fresh = {n.id: n for n in nodes if stored[n.id] != n}
+        self._write_nodes(c, [(n, revision) for n in fresh.values()])
+        return bool(fresh)
+
+    def _write_nodes(self, c: sqlite3.Connection, rows: Sequence[tuple[Node, int]]) -> None:
         names = _COLUMNS.split(", ")
         update = ", ".join(f"{name} = excluded.{name}" for name in names[1:])
         marks = ", ".join("?" * len(names))
         c.executemany(
             f"INSERT INTO nodes ({_COLUMNS}) VALUES ({marks}) "
             f"ON CONFLICT (id) DO UPDATE SET {update}",
-            [_row(n, revision) for n in fresh.values()],
+            [_row(n, revision) for n, revision in rows],
         )
-        search.put(c, [(n.id, n.title, n.text) for n in fresh.values()])
-        return bool(fresh)
+        search.put(c, [(n.id, n.title, n.text) for n, _ in rows])
 
     def _put_edges(self, c: sqlite3.Connection, edges: Sequence[Edge], revision: int) -> bool:
         keys = _keys(c, {end for e in edges for end in (e.src, e.dst)})
@@ -194,21 +199,58 @@ class SqliteStore:
         """Remove nodes with their edges, and edges; leave tombstones without content."""
         with self._writing() as c:
             revision = _revision(c) + 1
-            keys = _keys(c, {*ids, *(end for s, _, d in edges for end in (s, d))})
-            gone = [keys[i] for i in dict.fromkeys(ids) if i in keys]
-            doomed = [(keys[s], t, keys[d]) for s, t, d in edges if s in keys and d in keys]
-            for key in gone:
-                doomed += c.execute(
-                    "SELECT src, type, dst FROM edges WHERE src = ? OR dst = ?", (key, key)
-                )
-            removed = self._delete_edges(c, doomed, revision)
-            for key in gone:
-                search.remove(c, key)
-            names = [(revision, "node", i) for i in dict.fromkeys(ids) if i in keys]
-            c.executemany("DELETE FROM nodes WHERE key = ?", [(key,) for key in gone])
-            c.executemany("INSERT INTO tombstones VALUES (?, ?, ?)", names)
-            if not removed and not gone:
+            if not self._remove(c, ids, edges, revision):
                 return revision - 1
+            c.execute("UPDATE meta SET value = ? WHERE name = 'revision'", (revision,))
+        return revision
+
+    def _remove(
+        self,
+        c: sqlite3.Connection,
+        ids: Sequence[str],
+        edges: Sequence[tuple[str, str, str]],
+        revision: int,
+    ) -> bool:
+        keys = _keys(c, {*ids, *(end for s, _, d in edges for end in (s, d))})
+        gone = [keys[i] for i in dict.fromkeys(ids) if i in keys]
+        doomed = [(keys[s], t, keys[d]) for s, t, d in edges if s in keys and d in keys]
+        for key in gone:
+            doomed += c.execute(
+                "SELECT src, type, dst FROM edges WHERE src = ? OR dst = ?", (key, key)
+            )
+        removed = self._delete_edges(c, doomed, revision)
+        for key in gone:
+            search.remove(c, key)
+        names = [(revision, "node", i) for i in dict.fromkeys(ids) if i in keys]
+        c.executemany("DELETE FROM nodes WHERE key = ?", [(key,) for key in gone])
+        c.executemany("INSERT INTO tombstones VALUES (?, ?, ?)", names)
+        return bool(removed or gone)
+
+    def mirror(
+        self, batches: Iterable[Changes], tombstones: Iterable[tuple[int, str, str]] = ()
+    ) -> int:
+        """Take over another store's rows with their revisions, all in one transaction.
+
+        Args:
+            batches: what changed there; the last one's revision becomes this store's.
+            tombstones: of the other store (revision, kind, name), when all of it is copied.
+        """
+        revision = self.revision
+        with self._writing() as c:
+            for batch in batches:
+                revision = batch.revision
+                self._remove(c, batch.deleted_nodes, batch.deleted_edges, revision)
+                self._write_nodes(c, [(n, n.revision) for n in batch.nodes])
+                keys = _keys(c, {end for e in batch.edges for end in (e.src, e.dst)})
+                c.executemany(
+                    "INSERT OR REPLACE INTO edges VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    [
+                        (keys[e.src], e.type, keys[e.dst], e.weight, e.origin, e.status, e.revision)
+                        for e in batch.edges
+                        if e.src in keys and e.dst in keys
+                    ],
+                )
+            c.executemany("INSERT INTO tombstones VALUES (?, ?, ?)", tombstones)
             c.execute("UPDATE meta SET value = ? WHERE name = 'revision'", (revision,))
         return revision
 
@@ -227,6 +269,13 @@ class SqliteStore:
                 name = json.dumps([ends[0], key[1], ends[1]], ensure_ascii=False)
                 c.execute("INSERT INTO tombstones VALUES (?, 'edge', ?)", (revision, name))
         return removed
+
+    def clear(self) -> None:
+        """Forget everything, to begin again as a copy of another store."""
+        with self._writing() as c:
+            for table in ("edges", "nodes", "words", "files", "tombstones"):
+                c.execute(f"DELETE FROM {table}")
+            c.execute("UPDATE meta SET value = 0")
 
     def prune_tombstones(self, before: int) -> None:
         """Forget deletions up to this revision; readers that far back export afresh."""

@@ -1,0 +1,204 @@
+"""What others do in Neo4j Browser is noticed within seconds, and used."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from graphretrieval.stores import foreign
+from graphretrieval.stores.neo4j import Neo4jStore
+from graphretrieval.stores.replica import Replica
+from graphretrieval.types import DESCRIBES, Edge, Node
+
+Browser = Callable[..., Any]
+NOTICED = 5.0
+
+
+@pytest.fixture
+def store(replica: Replica) -> Replica:
+    replica.upsert(
+        [
+            Node("img:cat", "image", uri="/m/cat.png", title="cat"),
+            Node("img:dog", "image", uri="/m/dog.png", title="dog"),
+            Node("txt:cat", "text", text="A black cat.", start=0.5, end=2.0, unit="seconds"),
+            Node("txt:own", "text", text="own", properties={"artist": "X", "tags": ["a", "b"]}),
+        ],
+        [
+            Edge("txt:cat", DESCRIBES, "img:cat", 0.75),
+            Edge("txt:own", "R", "img:dog", status="proposed"),
+        ],
+    )
+    replica.export()
+    foreign.notice(replica.remote, replica.local)  # a server just started plans each query first
+    return replica
+
+
+def noticed(condition: Callable[[], bool]) -> float:
+    """Seconds until the condition holds; fails after the time that was promised."""
+    started = time.monotonic()
+    while not condition():
+        if time.monotonic() - started > NOTICED:
+            pytest.fail(f"not noticed within {NOTICED} s")
+    return time.monotonic() - started
+
+
+def test_an_edge_typed_into_browser_is_used(store: Replica, browser: Browser) -> None:
+    browser("MATCH (t {id: 'txt:own'}), (i {id: 'img:cat'}) CREATE (t)-[:DESCRIBES]->(i)")
+    noticed(lambda: len(store.export().edges_of(DESCRIBES)) == 2)
+    edge = next(e for e in store.edges(DESCRIBES) if e.src == "txt:own")
+    assert (edge.weight, edge.origin, edge.status) == (1.0, "user", "asserted")
+    assert edge.revision == store.revision
+
+
+def test_an_edited_property_is_used_and_found_by_its_new_words(
+    store: Replica, browser: Browser
+) -> None:
+    before = store.revision
+    browser("MATCH (n {id: 'txt:cat'}) SET n.text = 'A white heron.'")
+    noticed(lambda: bool(store.text_search(["heron"])[0]))
+    assert store.text_search(["black cat"])[0] == [] or (
+        store.text_search(["black cat"])[0][0][0] == "img:cat"
+    )
+    assert [n.id for n in store.changes_since(before).nodes] == ["txt:cat"]
+    # the server's own index has followed too
+    assert store.remote.text_search(["heron"])[0][0][0] == "txt:cat"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "SET n.start = 0.75",
+        "SET n.lang = 'en'",
+        "REMOVE n.text",
+        "SET n.artist = 'Y'",
+        "SET n.new = [1, 2]",
+        "SET n.title = 5",
+    ],
+)
+def test_any_edit_of_a_node_is_noticed(store: Replica, browser: Browser, change: str) -> None:
+    before = store.revision
+    browser(f"MATCH (n {{id: 'txt:cat'}}) {change}")
+    noticed(lambda: store.revision > before)
+    assert [n.id for n in store.changes_since(before).nodes] == ["txt:cat"]
+
+
+def test_an_edited_weight_is_used(store: Replica, browser: Browser) -> None:
+    browser("MATCH ({id: 'txt:cat'})-[r]->() SET r.weight = 0.25")
+    noticed(lambda: next(store.edges(DESCRIBES)).weight == 0.25)
+
+
+def test_a_deleted_node_is_gone_with_its_edges(store: Replica, browser: Browser) -> None:
+    before = store.revision
+    browser("MATCH (n {id: 'img:cat'}) DETACH DELETE n")
+    noticed(lambda: store.get(["img:cat"]) == [None])
+    assert list(store.edges(DESCRIBES)) == []
+    changes = store.remote.changes_since(before)
+    assert changes.deleted_nodes == ("img:cat",)
+    assert changes.deleted_edges == (("txt:cat", DESCRIBES, "img:cat"),)
+
+
+def test_a_deleted_edge_is_gone(store: Replica, browser: Browser) -> None:
+    browser("MATCH ()-[r:DESCRIBES]->() DELETE r")
+    noticed(lambda: list(store.edges(DESCRIBES)) == [])
+
+
+def test_one_edge_deleted_and_another_made_at_once_are_both_seen(
+    store: Replica, browser: Browser
+) -> None:
+    browser(
+        "MATCH ()-[r:DESCRIBES]->() DELETE r WITH 1 AS x "
+        "MATCH (t {id: 'txt:own'}), (i {id: 'img:dog'}) CREATE (t)-[:DESCRIBES]->(i)"
+    )
+    noticed(lambda: [e.src for e in store.edges(DESCRIBES)] == ["txt:own"])
+
+
+def test_a_node_made_in_browser_gets_an_id_and_a_modality(store: Replica, browser: Browser) -> None:
+    browser("CREATE (:Text {text: 'typed by hand'})")
+    noticed(lambda: bool(store.text_search(["typed"])[0]))
+    name = store.text_search(["typed by hand"])[0][0][0]
+    node = store.get([name])[0]
+    assert node is not None
+    assert (node.modality, node.id.startswith("neo4j:")) == ("text", True)
+
+
+def test_a_node_that_claims_a_taken_id_gets_one_of_its_own(
+    store: Replica, browser: Browser
+) -> None:
+    browser("CREATE (:Category {id: 'img:cat', title: 'impostor'})")
+    noticed(lambda: bool(store.text_search(["impostor"])[0]))
+    node = store.get(["img:cat"])[0]
+    assert node is not None
+    assert node.title == "cat"
+
+
+def test_doubled_edges_collapse(store: Replica, browser: Browser) -> None:
+    browser(
+        "MATCH (t {id: 'txt:cat'}), (i {id: 'img:cat'}) "
+        "CREATE (t)-[:DESCRIBES]->(i) CREATE (t)-[:DESCRIBES]->(i)"
+    )
+
+    def one_is_left() -> bool:
+        return (
+            store.revision > 0
+            and browser("MATCH ()-[r:DESCRIBES]->() RETURN count(r) AS n")[0]["n"] == 1
+        )
+
+    noticed(one_is_left)
+    assert len(list(store.edges(DESCRIBES))) == 1
+
+
+def test_what_is_not_ours_is_left_alone(store: Replica, browser: Browser) -> None:
+    before = store.revision
+    browser("CREATE (:Person {name: 'Ada'})-[:LIKES]->(:Person {name: 'Bob'})")
+    browser("MATCH (a {id: 'img:cat'}), (b {id: 'img:dog'}) CREATE (a)-[:looksLike]->(b)")
+    browser("MATCH (t {id: 'txt:cat'}) SET t.lang = 'en'")  # seen, so that the rest was looked at
+    noticed(lambda: store.revision > before)
+    assert store.counts()["edges"] == {DESCRIBES: 1, "R": 1}
+    assert browser("MATCH (p:Person) RETURN count(p) AS n")[0]["n"] == 2
+    assert browser("MATCH ()-[r:looksLike]->() RETURN r.revision AS x")[0]["x"] is None
+
+
+def test_two_clients_agree_on_what_a_third_did(
+    store: Replica, remote: Neo4jStore, browser: Browser, tmp_path: Any
+) -> None:
+    other = Replica(lambda: remote, tmp_path / "other.db", max_bytes=1 << 30)
+    other.export()
+    browser("MATCH (n {id: 'img:dog'}) SET n.title = 'wolf'")
+    browser("MATCH ()-[r:DESCRIBES]->() DELETE r")
+    for one in (store, other):
+        noticed(lambda one=one: bool(one.text_search(["wolf"])[0]))  # type: ignore[misc]
+        noticed(lambda one=one: list(one.edges(DESCRIBES)) == [])  # type: ignore[misc]
+    assert {n.id: n for n in store.nodes()} == {n.id: n for n in other.nodes()}
+    other._worker.join(0)
+    other.close()
+
+
+def test_changes_made_while_nobody_was_here_are_noticed_later(
+    store: Replica, browser: Browser, empty_neo4j: Any, tmp_path: Any
+) -> None:
+    path = store.local.path
+    store.close()
+    browser("MATCH (n {id: 'img:dog'}) SET n.title = 'wolf'")
+    from graphretrieval.stores.bolt import Bolt
+
+    again = Replica(
+        lambda: Neo4jStore(Bolt(empty_neo4j.bolt, empty_neo4j.auth, quick=20)), path, max_bytes=1
+    )
+    noticed(lambda: bool(again.text_search(["wolf"])[0]))
+    again.close()
+
+
+def test_a_large_graph_has_its_paths_searched_by_the_server(
+    store: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    plain = store.remote.paths
+    monkeypatch.setattr(store.remote, "paths", lambda *a, **k: (asked.append(1), plain(*a, **k))[1])
+    here = store.paths(["txt:cat"], ["img:cat"])
+    assert asked == []
+    store.max_bytes = 1
+    assert store.paths(["txt:cat"], ["img:cat"]) == here
+    assert asked == [1]
