@@ -86,7 +86,8 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "(score {a:.3f} → {b:.3f}).",
         "rises": "Without the link that {edge}, it rises from rank {before} to {after} "
         "(score {a:.3f} → {b:.3f}).",
-        "stays": "Without the link that {edge}, it stays at rank {before} (score {a:.3f} → {b:.3f}).",
+        "stays": "Without the link that {edge}, it stays at rank {before} "
+        "(score {a:.3f} → {b:.3f}).",
         "salient": "Of {what}, this counts most: {places}.",
         "nothing_salient": "Of {what}, no single place counts for the better.",
         "patch": "the patch {across:.0%} from the left and {down:.0%} from the top",
