@@ -26,8 +26,8 @@ demo: install
 	$(BIN)/graphretrieval demo --collection $(COLLECTION) --out $(DEMO_DIR)
 
 lint: install
-	$(BIN)/ruff format --check graphretrieval tests
-	$(BIN)/ruff check graphretrieval tests
+	$(BIN)/ruff format --check graphretrieval tests services
+	$(BIN)/ruff check graphretrieval tests services
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

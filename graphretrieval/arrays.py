@@ -115,10 +115,53 @@ def expand(indptr: Ints, rows: Ints, limit: int | None = None) -> tuple[Ints, In
     Returns:
         ``(owner, position)``: entry ``position[j]`` belongs to ``rows[owner[j]]``.
     """
-    start, count = indptr[rows], indptr[rows + 1] - indptr[rows]
+    return spans(indptr[rows], indptr[rows + 1] - indptr[rows], limit)
+
+
+def spans(start: Ints, count: Ints, limit: int | None = None) -> tuple[Ints, Ints]:
+    """Positions of stretches of an array, one after another.
+
+    Args:
+        start: where each stretch begins.
+        count: how long it is.
+        limit: at most this many positions of each, its first.
+
+    Returns:
+        ``(owner, position)``: ``position[j]`` belongs to stretch ``owner[j]``.
+    """
     if limit is not None:
         count = np.minimum(count, limit)
-    owner = np.repeat(np.arange(len(rows)), count)
+    owner = np.repeat(np.arange(len(start)), count)
     before = np.cumsum(count) - count
     position = np.arange(count.sum()) - np.repeat(before, count) + np.repeat(start, count)
     return owner, position
+
+
+class Grown:
+    """A matrix that rows are added to: with room at its end most additions copy nothing.
+
+    ``x`` is the matrix as it stands; what was handed out before an addition stays valid.
+    """
+
+    def __init__(self, x: npt.NDArray[Any], *, slack: float = 1.25) -> None:
+        self._slack = slack
+        self._n = len(x)
+        self._buffer = self._larger(x, len(x))
+
+    @property
+    def x(self) -> npt.NDArray[Any]:
+        """All rows, to be read and overwritten."""
+        return self._buffer[: self._n]
+
+    def append(self, rows: npt.NDArray[Any]) -> None:
+        """Add rows at the end."""
+        n = self._n + len(rows)
+        if n > len(self._buffer):
+            self._buffer = self._larger(self.x, n)
+        self._buffer[self._n : n] = rows
+        self._n = n
+
+    def _larger(self, x: npt.NDArray[Any], n: int) -> npt.NDArray[Any]:
+        out = np.empty((int(self._slack * n) + 256, *x.shape[1:]), x.dtype)
+        out[: len(x)] = x
+        return out

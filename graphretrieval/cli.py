@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from graphretrieval import __version__, neo4j_cli
+from graphretrieval import __version__, cli_living, neo4j_cli
 from graphretrieval import config as settings
 from graphretrieval.errors import ConfigError, GraphRetrievalError, QueryError
 from graphretrieval.explain import command as explain_command
@@ -315,41 +315,6 @@ def demo(
     run(collection, out, _given.config, seed=seed)
 
 
-@models_app.command("list")
-def models_list(json: Json = False) -> None:
-    """All versions, the one in service marked."""
-    from graphretrieval import render
-
-    with _open() as kb:
-        current = kb.bundles.current()
-        rows = [
-            {
-                "version": v,
-                "in service": "yes" if v == current else "",
-                **{key: kb.bundles.meta(v).get(key) for key in ("revision", "seed", "seconds")},
-            }
-            for v in kb.bundles.versions()
-        ]
-    if json or _given.json:
-        render.print_json(rows)
-    else:
-        render.print_rows(rows, ("version", "in service", "revision", "seed", "seconds"))
-
-
-@models_app.command("show")
-def models_show(version: str) -> None:
-    """What a version was learned from and how it was judged, as JSON."""
-    from graphretrieval import render
-
-    with _open() as kb:
-        if version not in kb.bundles.versions():
-            raise QueryError(
-                f"there is no model {version!r}",
-                remedy=f"choose from {', '.join(kb.bundles.versions()) or 'none yet'}",
-            )
-        render.print_json(kb.bundles.meta(version))
-
-
 explain_command.mount(app, lambda: _open(), lambda x: _term(x), lambda: _given.json)
 neo4j_cli.mount(app, lambda: (_given.config, _given.json))
 
@@ -377,6 +342,9 @@ def _term(text: str) -> tuple[str, float]:
         return (value, float(weight)) if found and value else (text, 1.0)
     except ValueError:
         return text, 1.0
+
+
+cli_living.mount(app, models_app, _open, lambda own: own or _given.json)
 
 
 def main() -> None:

@@ -47,6 +47,10 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("text_model", "auto", "text model: auto, none, a hub name in the cache, or a path"),
     Setting("aligners", "posteriors,pivot,words", "spaces learned and joined, by name"),
     Setting("refiner", "propagate", "how vectors are refined over edges, or none"),
+    Setting(
+        "redact", 1, "1 keeps of EXIF only description and copyright; 0 also who, when, where", 0
+    ),
+    Setting("refit_tolerance", 0.01, "reciprocal rank that a refitted model may lose", 0),
     Setting("index", "exact", "nearest-vector index; store: the one that Neo4j keeps"),
 )
 

@@ -144,6 +144,12 @@ class GraphStore(Protocol):
     def changes_since(self, revision: int) -> Changes:
         """Everything committed after ``revision``; may raise ``SnapshotTooOld``."""
 
+    def scrub(self) -> None:
+        """Leave nothing of what was deleted in the store's own files, where that is in its hands.
+
+        Stores that can have ``"scrub"`` among their capabilities.
+        """
+
     def backup(self, path: FilePath) -> None:
         """A consistent copy while others read and write."""
 
@@ -256,11 +262,17 @@ class Index(Protocol):
     def build(self, vectors: Array) -> Self:
         """Index rows 0 … n−1."""
 
+    def upsert(self, rows: Ints, vectors: Array) -> None:
+        """Replace rows, or add those that follow the last one, in order."""
+
+    def remove(self, rows: Ints) -> None:
+        """Rows that are not to be found any more; the others keep their numbers."""
+
     def search(self, queries: Array, k: int) -> tuple[Array, Ints]:
         """Scores and rows ``(q, min(k, n))``, best first; ties go to the lower row."""
 
     def __len__(self) -> int:
-        """How many vectors are indexed."""
+        """How many vectors can be found."""
 
 
 class Ranker(Protocol):

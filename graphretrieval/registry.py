@@ -39,6 +39,7 @@ _ROWS: dict[str, dict[str, tuple[str, str | None]]] = {
         "contrastive": ("graphretrieval.aligners.contrastive:ContrastiveAligner", None),
         "pivot": ("graphretrieval.aligners.pivot:PivotAligner", None),
         "words": ("graphretrieval.aligners.pivot:WordPivot", None),
+        "adapted": ("graphretrieval.aligners.adapted:AdaptedAligner", None),
     },
     "refiner": {
         "none": ("graphretrieval.gnn.none:NoRefiner", None),

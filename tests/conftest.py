@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -42,9 +44,13 @@ class Server:
 
 
 def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
+    """A port that no client's own end is given: one that looks for a server that is away could
+    otherwise find itself."""
+    for port in random.sample(range(20_000, 32_000), 200):
+        with socket.socket() as s, contextlib.suppress(OSError):
+            s.bind(("127.0.0.1", port))
+            return port
+    pytest.fail("no port is free between 20000 and 32000")
 
 
 def start_neo4j(home: Path, version: str | None = None) -> Server:
@@ -96,11 +102,10 @@ def wipe(found: Server) -> None:
     bolt.close()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_itemcollected(item: pytest.Item) -> None:
     """All that use the server run in one worker, so that there is one server."""
-    for item in items:
-        if {"neo4j_server", "empty_neo4j"} & set(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.xdist_group("neo4j"))
+    if {"neo4j_server", "empty_neo4j"} & set(getattr(item, "fixturenames", ())):
+        item.add_marker(pytest.mark.xdist_group("neo4j"))
 
 
 @pytest.fixture(autouse=True)

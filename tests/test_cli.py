@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -85,9 +86,36 @@ def test_info_names_the_model_in_service(store: Path) -> None:
     assert "48 image" in run("--store", store, "info").stdout
 
 
+def test_a_graph_lives_by_command(store: Path, tmp_path: Path) -> None:
+    for path in store.parent.glob("toy.db*"):
+        copy = shutil.copytree if path.is_dir() else shutil.copy2
+        copy(path, tmp_path / path.name)
+
+    def do(*arguments: str, code: int = 0) -> Any:
+        done = run("--store", tmp_path / "toy.db", "--json", *arguments, code=code)
+        return json.loads(done.stdout) if code == 0 else done.stderr
+
+    circle = "toy/shapes/circle/red_circle"
+    do("update", f"{circle}.txt#en", "--text", "A vermilion roundel.")
+    do("link", "toy/nature/wave/red_wave.wav", "RELATED_TO", f"{circle}.png")
+    report = do("refit")
+    assert {"version", "promoted", "reason", "slices"} <= report.keys()
+    proposed = do("propose", "--type", "in_category", "--limit", "3")
+    assert len(proposed) == 3
+    assert do("accept", proposed[0]["id"], "--by", "ada")["verdict"] == "accepted"
+    assert do("undo", proposed[0]["id"], "--by", "ada")["undone_by"] == "ada"
+    assert "nobody" in do("reject", proposed[0]["id"], "--by", " ", code=2)
+    certificate = do("forget", f"{circle}.txt#en", "--by", "ada")
+    assert certificate["removed"]["nodes"] == 1
+    assert {m["version"] for m in do("models", "list")} >= {"v1", report["version"]}
+    assert do("models", "promote", "v1") == {"in service": "v1"}
+    assert do("models", "diff", "v1", report["version"])
+    assert do("models", "prune", "--keep", "5") == {"removed": []}
+
+
 def test_models_are_listed_and_shown(store: Path) -> None:
     rows = json.loads(run("--store", store, "models", "list", "--json").stdout)
-    assert [(r["version"], r["in service"]) for r in rows] == [("v1", "yes")]
+    assert [(r["version"], r["in_service"]) for r in rows] == [("v1", True)]
     assert "validation" in json.loads(run("--store", store, "models", "show", "v1").stdout)
     assert "no model 'v9'" in run("--store", store, "models", "show", "v9", code=2).stderr
 
@@ -129,7 +157,10 @@ def test_a_mistyped_command_suggests_the_right_one(tmp_path: Path) -> None:
 
 def test_help_describes_every_command() -> None:
     shown = run("--help").stdout
-    for command in ("add", "fit", "search", "evaluate", "link", "unlink", "info", "models", "demo"):
+    for command in (
+        *("add", "fit", "search", "evaluate", "link", "unlink", "info", "models", "demo"),
+        *("refit", "update", "forget", "propose", "accept", "reject", "undo"),
+    ):
         assert command in shown
 
 

@@ -84,6 +84,18 @@ class FeatureCache:
             )
             db.execute("COMMIT")
 
+    def remove(self, keys: Sequence[str]) -> int:
+        """Delete these keys from all versions, so that the files hold nothing of them."""
+        removed = 0
+        for path in self.folder.glob("*.features"):
+            with _dropped_if_broken(path), _open(path) as db:
+                db.execute("PRAGMA secure_delete = ON")
+                db.execute("BEGIN IMMEDIATE")
+                for key in dict.fromkeys(keys):
+                    removed += db.execute("DELETE FROM feature WHERE key = ?", (key,)).rowcount
+                db.execute("COMMIT")
+        return removed
+
     def prune(self, max_bytes: int) -> int:
         """Delete the versions longest unused until the folder fits; return the bytes freed."""
         files = sorted(self.folder.glob("*.features"), key=lambda path: path.stat().st_mtime_ns)

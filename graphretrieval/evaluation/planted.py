@@ -67,7 +67,7 @@ def planted(n: int = 50_000, seed: int = 0) -> dict[str, JSON]:
     with using(count):
         world = make(n, seed)
         out: dict[str, JSON] = {
-            "machine": {"cpu": _cpu(), "threads": count, "torch": torch.__version__},
+            "machine": {"cpu": cpu(), "threads": count, "torch": torch.__version__},
             "sizes": {"nodes": n, "edges": len(world.graph.src), "topics": TOPICS},
             **precision(world, seed),
             "kernel": [time_kernel(world.graph, width, seed) for width in (64, 128, 256)],
@@ -107,7 +107,7 @@ def precision(world: Planted, seed: int) -> dict[str, JSON]:
     """P@10 of held-out items: by content alone, refined, and as new queries that join by links."""
     graph = world.graph
     aligner = CcaAligner(dims=SIGNAL, ridge=1e-2, power=1.0)
-    h = _aligned(aligner, world, seed)
+    h = aligned(aligner, world, seed)
     edges = graph.edges_of(DESCRIBES)
     learned = edges[~(world.held[graph.src[edges]] | world.held[graph.dst[edges]])]
     links = np.sort(np.random.default_rng(seed).permutation(learned)[:1000])
@@ -125,9 +125,9 @@ def precision(world: Planted, seed: int) -> dict[str, JSON]:
     joined = refiner.absorb(h[queries], _links_of(graph, queries), without)
     return {
         "p@10": {
-            "raw": _precision(world, queries, h[queries], h),
-            "propagated": _precision(world, queries, z[queries], z),
-            "unseen": _precision(world, queries, joined, without),
+            "raw": precision_at_10(world, queries, h[queries], h),
+            "propagated": precision_at_10(world, queries, z[queries], z),
+            "unseen": precision_at_10(world, queries, joined, without),
             "chance": round(1 / len(np.unique(world.topic)), 4),
             "queries": len(queries),
         },
@@ -192,7 +192,7 @@ def _links(
     return src[kept], dst[kept], relation[kept]
 
 
-def _aligned(aligner: CcaAligner, world: Planted, seed: int) -> Array:
+def aligned(aligner: CcaAligner, world: Planted, seed: int) -> Array:
     """All nodes in one space, learned from the DESCRIBES links of training items."""
     graph = world.graph
     at = np.zeros(len(graph.ids), np.int64)
@@ -224,7 +224,7 @@ def _links_of(graph: Graph, queries: Ints) -> Any:
     return csr(len(queries), at[owner[mine]], both.indices[mine], both.weights[mine])
 
 
-def _precision(world: Planted, queries: Ints, asks: Array, gallery: Array) -> float:
+def precision_at_10(world: Planted, queries: Ints, asks: Array, gallery: Array) -> float:
     """The share of the right topic among the ten nearest items of the next modality."""
     found = []
     for code in range(len(MODALITIES)):
@@ -250,7 +250,8 @@ def _medians(runs: tuple[Callable[[], Any], ...]) -> list[float]:
     return [float(x) for x in np.median(seconds, axis=0)]
 
 
-def _cpu() -> str:
+def cpu() -> str:
+    """What the processor calls itself."""
     try:
         with open("/proc/cpuinfo", encoding="ascii", errors="replace") as lines:
             return next(x.split(":")[1].strip() for x in lines if x.startswith("model name"))

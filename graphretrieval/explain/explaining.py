@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,9 @@ from graphretrieval.explain.explanation import Column, Deletion, Explanation, Pa
 from graphretrieval.explain.saliency import saliency
 from graphretrieval.rankers.ways import ways
 from graphretrieval.retriever import Retriever
-from graphretrieval.retriever.query import PARTS, Found, content_of
+from graphretrieval.retriever.query import PARTS, Found, Posed, content_of
 from graphretrieval.retriever.question import Question
-from graphretrieval.types import PART_OF, Answer, Hit, Path
+from graphretrieval.types import PART_OF, Answer, Array, Hit, Path
 
 PATHS = 5
 # so far down ranks are told apart: further, nobody looks
@@ -49,7 +50,13 @@ def explain(
     asked = _arguments(query)
     asked["k"] = max(DEPTH, int(asked.get("k", 0)))
     with kb.asking(**asked) as question:
-        return _explained(kb, question, hit, edges, paths, content)
+        found, posed, vectors = _explained(kb, question, hit, edges, paths)
+        model = question.searcher.model
+    if not content:
+        return found
+    # encoding takes seconds: nobody who writes should wait for it
+    looked, notes = saliency(kb, model, posed, vectors, found.hit.node)
+    return replace(found, saliency=tuple(looked), notes=tuple(notes))
 
 
 def _arguments(query: Answer | Mapping[str, Any] | str) -> dict[str, Any]:
@@ -71,10 +78,9 @@ def _explained(
     hit: Hit | str | None,
     edges: Sequence[EdgeKey],
     paths: int,
-    content: bool,
-) -> Explanation:
-    q, searcher = question, question.searcher
-    found = searcher.candidates(q.terms, q.targets, q.k, q.where, q.allowed)
+) -> tuple[Explanation, list[Posed], dict[str, Array]]:
+    """All but the saliency, and what that needs: the terms and the hit's own vectors."""
+    found = question.candidates()
     target, at = _place(kb, question, found, hit)
     f = found[target]
     row = int(f.rows[at])
@@ -82,20 +88,20 @@ def _explained(
     best = _ways(question, f, row, paths, shown.path)
     before = _rank(kb, question, found, target, at)
     tried = _deletions(kb, question, found, target, at, before, best, edges)
-    looked, notes = saliency(kb, question, f, at, shown.node) if content else ((), ())
-    return Explanation(
-        query=q.to_json(),
+    explained = Explanation(
+        query=question.to_json(),
         hit=shown,
         rank=before,
         parts=parts_of(question, f, at),
         ways=tuple(best),
         deletions=tuple(tried),
-        saliency=tuple(looked),
+        saliency=(),
         nodes=_nodes(kb, question, best, tried, shown),
-        notes=tuple(notes),
-        model=q.version,
-        revision=q.graph.revision,
+        model=question.live.version,
+        revision=question.live.revision,
     )
+    vectors = {b: x[row].copy() for b, x in question.searcher.vectors.raw.items()}
+    return explained, f.posed, vectors
 
 
 def _place(

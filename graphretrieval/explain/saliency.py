@@ -19,8 +19,7 @@ from graphretrieval.errors import InputRefused
 from graphretrieval.explain.explanation import Saliency
 from graphretrieval.retriever import Retriever
 from graphretrieval.retriever.model import Model, scaled
-from graphretrieval.retriever.query import Found, Term
-from graphretrieval.retriever.question import Question
+from graphretrieval.retriever.query import Posed, Term
 from graphretrieval.sources.limits import Limits
 from graphretrieval.sources.media import MediaReader
 from graphretrieval.types import (
@@ -46,38 +45,44 @@ Places = tuple[tuple[float, ...], ...]
 
 
 def saliency(
-    kb: Retriever, question: Question, f: Found, at: int, node: Node
+    kb: Retriever, model: Model, posed: Sequence[Posed], hit: Mapping[str, Array], node: Node
 ) -> tuple[list[Saliency], list[str]]:
-    """What counts of the query's terms and of the hit; and notes about what could not be asked."""
-    model = question.searcher.model
-    hit = {b: x[f.rows[at]][None] for b, x in question.searcher.vectors.raw.items()}
-    measure, weights = _measure(model, f)
+    """What counts of the query's terms and of the hit; and notes about what could not be asked.
+
+    Args:
+        kb: says what files may be read.
+        model: with its encoders.
+        posed: the query's terms and their gates.
+        hit: the hit's raw vectors ``(d_b,)`` by block.
+        node: the hit.
+    """
+    measure, weights = _measure(model, posed)
     out: list[Saliency] = []
     notes: list[str] = []
     with MediaReader(Limits.of(kb.config)) as reader:
-        for i, posed in enumerate(f.posed):
-            term = posed.term
+        for i, p in enumerate(posed):
+            term = p.term
             of = _Side(model, [weights[i]], [hit])
             source = kb.store.get([term.value])[0] if term.kind == "node" else _node_of(term)
             _look(out, notes, reader, source, of, {"side": "query", "term": i, "measure": measure})
-        terms = [p.term.queries.raw for p in f.posed]
-        of = _Side(model, weights, terms)
+        asked = [{b: x[0] for b, x in p.term.queries.raw.items()} for p in posed]
+        of = _Side(model, weights, asked)
         _look(out, notes, reader, node, of, {"side": "hit", "term": None, "measure": measure})
     return out, notes
 
 
-def _measure(model: Model, f: Found) -> tuple[str, list[Array]]:
+def _measure(model: Model, posed: Sequence[Posed]) -> tuple[str, list[Array]]:
     """What is watched, and the weight of each block for each term."""
-    total = sum(abs(p.term.weight) for p in f.posed)
+    total = sum(abs(p.term.weight) for p in posed)
     columns = np.eye(len(model.columns), dtype=np.float32)
     weights = [
         np.diag(p.gate.weigh(columns, p.known))[: len(model.aligners)] * (p.term.weight / total)
-        for p in f.posed
+        for p in posed
     ]
     if any(np.abs(w).max(initial=0) > 0 for w in weights):
         return "content", [np.asarray(w, np.float32) for w in weights]
     alike = np.full(len(model.aligners), 1 / len(model.aligners), np.float32)
-    return "likeness", [alike * np.float32(p.term.weight / total) for p in f.posed]
+    return "likeness", [alike * np.float32(p.term.weight / total) for p in posed]
 
 
 class _Side:
@@ -96,7 +101,7 @@ class _Side:
         for i, block in enumerate(self.model.aligners):
             mine = scaled(block, vectors[block])
             for weight, other in zip(self.weights, self.others, strict=True):
-                out += weight[i] * (mine @ other[block][0])
+                out += weight[i] * (mine @ other[block])
         return out
 
 

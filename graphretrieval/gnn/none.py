@@ -14,6 +14,8 @@ from graphretrieval.types import Array, Graph, Ints, State
 class NoRefiner:
     """The identity."""
 
+    depth_ = 0
+
     def fit(
         self,
         graph: Graph,

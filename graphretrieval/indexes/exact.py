@@ -6,9 +6,9 @@ from typing import Self
 
 import numpy as np
 
-from graphretrieval.arrays import top_k
+from graphretrieval.arrays import Grown, top_k
 from graphretrieval.errors import NotFitted, QueryError
-from graphretrieval.types import Array, Ints
+from graphretrieval.types import Array, Bools, Ints
 
 
 class ExactIndex:
@@ -22,12 +22,39 @@ class ExactIndex:
     def __init__(self, *, block: int = 65_536, queries: int = 256) -> None:
         self.block = block
         self.queries = queries
-        self.vectors_: Array | None = None
+        self._vectors: Grown | None = None
+        self._dead: Grown | None = None
 
     def build(self, vectors: Array) -> Self:
         """Keep the vectors ``(n, d)``, float32."""
-        self.vectors_ = np.ascontiguousarray(vectors, np.float32)
+        self._vectors = Grown(np.asarray(vectors, np.float32))
+        self._dead = Grown(np.zeros(len(vectors), np.bool_))
         return self
+
+    def upsert(self, rows: Ints, vectors: Array) -> None:
+        """Replace rows, or add those that follow the last one, in order.
+
+        Raises:
+            NotFitted: nothing was built.
+            QueryError: a row would leave a gap.
+        """
+        kept, dead = self._built()
+        new = rows >= len(kept.x)
+        if not np.array_equal(rows[new], len(kept.x) + np.arange(new.sum())):
+            raise QueryError(
+                f"rows {rows[new][:3]} do not follow the last of {len(kept.x)}",
+                remedy="add rows in order, without gaps",
+            )
+        kept.x[rows[~new]] = vectors[~new]
+        dead.x[rows[~new]] = False
+        kept.append(np.asarray(vectors[new], np.float32))
+        dead.append(np.zeros(int(new.sum()), np.bool_))
+
+    def remove(self, rows: Ints) -> None:
+        """Rows that are not to be found any more; the others keep their numbers."""
+        kept, dead = self._built()
+        kept.x[rows] = 0
+        dead.x[rows] = True
 
     def search(self, queries: Array, k: int) -> tuple[Array, Ints]:
         """Scores and rows ``(q, min(k, n))``, best first; ties go to the lower row.
@@ -36,7 +63,8 @@ class ExactIndex:
             NotFitted: nothing was built.
             QueryError: the queries are not ``(q, d)`` with the index's d, or k is negative.
         """
-        vectors = self._built()
+        kept, dead = self._built()
+        vectors = kept.x
         queries = np.asarray(queries, np.float32)
         if queries.ndim != 2 or queries.shape[1] != vectors.shape[1]:
             raise QueryError(
@@ -45,27 +73,29 @@ class ExactIndex:
             )
         if k < 0:
             raise QueryError(f"k is {k}", remedy="ask for 0 or more")
-        k = min(k, len(vectors))
+        k = min(k, len(self))
         scores = np.empty((len(queries), k), np.float32)
         rows = np.empty((len(queries), k), np.int64)
         for start in range(0, len(queries), self.queries):
             part = slice(start, start + self.queries)
-            scores[part], rows[part] = self._search(vectors, queries[part], k)
+            scores[part], rows[part] = self._search(vectors, dead.x, queries[part], k)
         return scores, rows
 
     def __len__(self) -> int:
-        return 0 if self.vectors_ is None else len(self.vectors_)
+        return 0 if self._dead is None else int((~self._dead.x).sum())
 
-    def _built(self) -> Array:
-        if self.vectors_ is None:
+    def _built(self) -> tuple[Grown, Grown]:
+        if self._vectors is None or self._dead is None:
             raise NotFitted("the index is empty", remedy="call build(vectors) first")
-        return self.vectors_
+        return self._vectors, self._dead
 
-    def _search(self, vectors: Array, queries: Array, k: int) -> tuple[Array, Ints]:
+    def _search(self, vectors: Array, dead: Bools, queries: Array, k: int) -> tuple[Array, Ints]:
         best = np.empty((len(queries), 0), np.float32)
         rows = np.empty((len(queries), 0), np.int64)
         for start in range(0, len(vectors), self.block):
-            values, columns = top_k(queries @ vectors[start : start + self.block].T, k)
+            scores = queries @ vectors[start : start + self.block].T
+            scores[:, dead[start : start + self.block]] = -np.inf
+            values, columns = top_k(scores, k)
             # earlier rows stand first, so that top_k's rule for ties keeps the lower row
             values = np.concatenate([best, values], axis=1)
             columns = np.concatenate([rows, columns + start], axis=1)

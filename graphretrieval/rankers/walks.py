@@ -12,15 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from graphretrieval.arrays import expand
+from graphretrieval.rankers.adjacency import Adjacency
 from graphretrieval.types import (
-    DESCRIBES,
-    IN_CATEGORY,
-    NEXT,
-    PART_OF,
-    RELATED_TO,
-    SIMILAR_TO,
-    SUBCATEGORY_OF,
     Array,
     Bools,
     Graph,
@@ -31,17 +24,6 @@ from graphretrieval.types import (
 
 #: How an anchor was found: near the query, by its words, or it is the query itself.
 ANCHORS: tuple[str | None, ...] = ("similar", "lexical", None)
-#: How much an edge of a relation is believed to carry over; others as ``OTHER``.
-RELATIONS: Mapping[str, float] = {
-    DESCRIBES: 0.9,
-    RELATED_TO: 0.9,
-    PART_OF: 0.8,
-    NEXT: 0.6,
-    SIMILAR_TO: 0.5,
-    IN_CATEGORY: 0.5,
-    SUBCATEGORY_OF: 0.4,
-}
-OTHER = 0.7
 # queries times nodes of the table of best walks that is held at once
 _CELLS = 20_000_000
 
@@ -95,8 +77,8 @@ class _Trail:
         while parent[way[-1]] >= 0:
             way.append(int(parent[way[-1]]))
         way.reverse()
-        graph, walker = self.walker.graph, self.walker
-        steps = [walker.step(int(entry[position])) for position in way[1:]]
+        graph = self.walker.graph
+        steps = [self.walker.step(int(entry[position])) for position in way[1:]]
         anchor = ANCHORS[0 if self.kinds is None else int(self.kinds[way[0]])]
         weight = 1.0 if self.weight is None else float(self.weight[way[0]])
         ids = tuple(graph.ids[int(node[p])] for p in way)
@@ -108,44 +90,29 @@ class Walker:
 
     Args:
         graph: the edges to walk.
-        relations: how much each relation carries over, in (0, 1]; :data:`RELATIONS` by default.
+        relations: how much each relation carries over, in (0, 1]; by default as
+            :data:`~graphretrieval.rankers.adjacency.RELATIONS` says.
     """
 
     def __init__(self, graph: Graph, relations: Mapping[str, float] | None = None) -> None:
         self.graph = graph
-        worth = RELATIONS if relations is None else relations
-        by_code = np.array([worth.get(name, OTHER) for name in graph.relations], np.float32)
-        n, m = len(graph.ids), len(graph.src)
-        rows = np.concatenate([graph.src, graph.dst]).astype(np.int64)
-        columns = np.concatenate([graph.dst, graph.src]).astype(np.int64)
-        edge = np.tile(np.arange(m), 2)
-        outward = np.repeat([True, False], m)
-        relation = graph.relation[edge].astype(np.int64)
-        # edges of the same kind that leave the same node share its attention
-        kind = (rows * max(1, len(graph.relations)) + relation) * 2 + outward
-        _, member, count = np.unique(kind, return_inverse=True, return_counts=True)
-        crowd = count[member].astype(np.float32)
-        weight = np.minimum(graph.weight[edge], 1.0)
-        factor = by_code[relation] * weight / (1 + np.log(crowd)) if m else np.empty(0, np.float32)
-        order = np.lexsort((columns, -factor, rows))  # the strongest of a row first
-        self.indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=n))])
-        self.columns, self.factor = columns[order], factor[order].astype(np.float32)
-        self.edge, self.outward = edge[order], outward[order]
+        self.adjacency = Adjacency(graph, relations)
 
-    def leaving(self, rows: Ints, limit: int) -> tuple[Ints, Ints, Ints, Array]:
-        """The strongest entries of some rows: ``(owner, entry, to, factor)``.
+    def leaving(self, rows: Ints, limit: int | None = None) -> tuple[Ints, Ints, Ints, Array]:
+        """Entries of some rows, of each the strongest: ``(owner, entry, to, factor)``.
 
         ``owner[j]`` is a position in ``rows``, ``to[j]`` the row that ``entry[j]`` leads to.
         """
-        owner, entry = expand(self.indptr, rows, limit)
-        return owner, entry, self.columns[entry], self.factor[entry]
+        edges = self.adjacency
+        owner, entry = edges.entries(rows, limit)
+        return owner, entry, edges.other[entry].astype(np.int64), edges.factor[entry]
 
     def step(self, entry: int) -> Step:
         """The edge of an entry, as it is walked along."""
-        e = int(self.edge[entry])
-        name = self.graph.relations[self.graph.relation[e]]
-        direction = "out" if self.outward[entry] else "in"
-        return Step(name, direction, float(self.graph.weight[e]))
+        edges = self.adjacency
+        relation, outward = divmod(int(edges.kind[entry]), 2)
+        direction = "out" if outward else "in"
+        return Step(edges.relations[relation], direction, float(edges.weight[entry]))
 
     def search(
         self,
@@ -200,7 +167,7 @@ class Walker:
         beam: int,
     ) -> tuple[Array, Ints]:
         """Best strength and last step of every (query, node), flat ``(q · n,)``."""
-        n, q = len(self.graph.ids), len(indptr) - 1
+        n, q, edges = len(self.graph.ids), len(indptr) - 1, self.adjacency
         best = np.zeros(q * n, np.float32)
         last = np.full(q * n, -1, np.int64)
         owner = np.repeat(np.arange(q), np.diff(indptr))
@@ -211,12 +178,14 @@ class Walker:
             front = front[_strongest(front // n, best[front], beam)]
             if not len(front):
                 break
-            mine, entry = expand(self.indptr, front % n, fan_out)
-            strength = best[front][mine] * self.factor[entry]
-            cell = front[mine] // n * n + self.columns[entry]
+            mine, entry = edges.entries(front % n, fan_out)
+            strength = best[front][mine] * edges.factor[entry]
+            cell = front[mine] // n * n + edges.other[entry]
             keep = np.flatnonzero(strength > best[cell])
             keep = keep[_first_best(cell[keep], strength[keep])]
-            position = trail.add(self.columns[entry[keep]], last[front[mine[keep]]], entry[keep])
+            position = trail.add(
+                edges.other[entry[keep]].astype(np.int64), last[front[mine[keep]]], entry[keep]
+            )
             front = _improved(cell[keep], strength[keep], position, best, last)
         return best, last
 

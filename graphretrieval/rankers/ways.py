@@ -68,7 +68,7 @@ def ways(
     for owner, entries, strength in found:
         best = np.argsort(-strength, kind="stable")[:MOST]
         for anchor, way, worth in zip(owner[best], entries[best], strength[best], strict=True):
-            nodes = [int(rows[anchor]), *(int(walker.columns[e]) for e in way)]
+            nodes = [int(rows[anchor]), *(int(walker.adjacency.other[e]) for e in way)]
             if len(set(nodes)) == len(nodes):
                 ids = tuple(walker.graph.ids[n] for n in nodes)
                 steps = tuple(walker.step(int(e)) for e in way)
@@ -79,8 +79,7 @@ def ways(
 
 def _leading_to(walker: Walker, ends: Ints, fan_out: int) -> _Legs:
     """Single steps that end in one of these rows; edges are walked both ways, so a neighbour's."""
-    degree = np.diff(walker.indptr)[ends].max(initial=0)
-    _, _, near, _ = walker.leaving(ends, int(degree))
+    _, _, near, _ = walker.leaving(ends)
     near = np.unique(near)
     owner, entry, to, factor = walker.leaving(near, fan_out)
     mine = np.isin(to, ends)

@@ -3,6 +3,7 @@
     museum.db.models/
       v1/ model.json stages.safetensors vectors.safetensors manifest.json
       CURRENT                    the name of the version in service
+      history.jsonl              which was put in service when
 
 A version is written under a temporary name, synced, renamed, and only then named in CURRENT, so
 that a kill at any moment leaves the old model or the new one. Never pickle.
@@ -10,11 +11,15 @@ that a kill at any moment leaves the old model or the new one. Never pickle.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,23 +64,20 @@ class Bundles:
         except FileNotFoundError:
             return None
 
-    def save(self, model: Model, embedded: Embedded) -> str:
-        """Write a new version and put it in service; return its name."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        version = f"v{max([int(v[1:]) for v in self.versions()], default=0) + 1}"
-        draft = self.folder / f".draft-{os.getpid()}"
-        shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir()
+    def save(self, model: Model, embedded: Embedded, *, promote: bool = True) -> str:
+        """Write a new version and, unless told otherwise, put it in service; return its name."""
+        draft = self._draft()
         try:
-            model.meta["version"] = version
-            _write(draft, model, embedded)
-            target = self.folder / version
-            shutil.rmtree(target, ignore_errors=True)  # the rest of a killed save
-            draft.rename(target)
+            _write_vectors(draft, embedded)
+            with self._numbering() as version:
+                model.meta.update(version=version, at=round(time.time(), 3))
+                _write_model(draft, model)
+                draft.rename(self.folder / version)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
         _sync(self.folder)
-        self.promote(version)
+        if promote:
+            self.promote(version)
         return version
 
     def take(self, folder: Path, version: str, *, revision: int | None = None) -> str:
@@ -91,17 +93,15 @@ class Bundles:
             BundleError: there is no such version, or it is not what was written.
         """
         Bundles(folder).check(version)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        name = f"v{max([int(v[1:]) for v in self.versions()], default=0) + 1}"
-        draft = self.folder / f".draft-{os.getpid()}"
-        shutil.rmtree(draft, ignore_errors=True)
+        draft = self._draft()
         try:
-            shutil.copytree(folder / version, draft)
+            shutil.copytree(folder / version, draft, dirs_exist_ok=True)
             if revision is not None:
                 _move_to(draft, revision)
             for file in draft.iterdir():
                 _sync(file)
-            draft.rename(self.folder / name)
+            with self._numbering() as name:
+                draft.rename(self.folder / name)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
         _sync(self.folder)
@@ -111,11 +111,102 @@ class Bundles:
     def promote(self, version: str) -> None:
         """Put a version in service by one atomic rename."""
         self.check(version)
-        pointer = self.folder / f".current-{os.getpid()}"
+        self._point(version)
+        self._note({"in service": version})
+
+    def former(self) -> str | None:
+        """The version that was in service before the present one and is still there."""
+        current, there = self.current(), set(self.versions())
+        stack: list[str] = []
+        for entry in self.history():
+            name = str(entry["in service"])
+            if entry.get("rollback") and name in stack[:-1]:
+                del stack[len(stack) - 1 - stack[-2::-1].index(name) :]
+            elif not stack or stack[-1] != name:
+                stack.append(name)
+        if current in stack:  # a kill may have come between pointer and note
+            del stack[len(stack) - 1 - stack[::-1].index(current) :]
+        left = [name for name in stack if name in there and name != current]
+        return left[-1] if left else None
+
+    def rollback(self) -> str:
+        """Put the former version back in service; return its name.
+
+        Raises:
+            BundleError: there is none.
+        """
+        former = self.former()
+        if former is None:
+            raise BundleError(
+                "there is no former model to go back to",
+                remedy="see `graphretrieval models list`, and promote one by name",
+            )
+        self.check(former)
+        self._point(former)
+        self._note({"in service": former, "rollback": True})
+        return former
+
+    def history(self) -> list[dict[str, JSON]]:
+        """Which version was put in service when, oldest first."""
+        try:
+            lines = (self.folder / "history.jsonl").read_text("utf-8").splitlines()
+        except FileNotFoundError:
+            return []
+        out = []
+        for line in lines:
+            try:
+                out.append(dict(json.loads(line)))
+            except ValueError:  # the end of a killed write
+                continue
+        return out
+
+    def remove(self, version: str) -> None:
+        """Delete a version that is not in service.
+
+        Raises:
+            BundleError: it is in service, or there is none of that name.
+        """
+        if version == self.current():
+            raise BundleError(f"model {version} is in service", remedy="promote another one first")
+        if version not in self.versions():
+            raise BundleError(f"there is no model {version!r}", remedy="see `models list`")
+        gone = self.folder / f".draft-{os.getpid()}-{version}"
+        (self.folder / version).rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
+
+    def _point(self, version: str) -> None:
+        pointer = self.folder / f".current-{os.getpid()}-{threading.get_ident()}"
         pointer.write_text(version + "\n", "utf-8")
         _sync(pointer)
         pointer.replace(self.folder / "CURRENT")
         _sync(self.folder)
+
+    def _note(self, entry: dict[str, JSON]) -> None:
+        """Append to the history; a line of its own even after one that a kill cut short."""
+        with (self.folder / "history.jsonl").open("a", encoding="utf-8") as f:
+            f.write("\n" + json.dumps({**entry, "at": round(time.time(), 3)}) + "\n")
+            f.flush()
+            os.fsync(f.fileno())
+
+    def _draft(self) -> Path:
+        """A folder to write into; those of processes that are gone are removed."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for old in self.folder.glob(".draft-*"):
+            if not _alive(old.name.split("-")[1]):
+                shutil.rmtree(old, ignore_errors=True)
+        draft = self.folder / f".draft-{os.getpid()}-{threading.get_ident()}"
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir()
+        return draft
+
+    @contextmanager
+    def _numbering(self) -> Iterator[str]:
+        """The next free name, which no other process takes meanwhile."""
+        with (self.folder / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            taken = [p.name for p in self.folder.glob("v*")]
+            taken += [str(e["in service"]) for e in self.history()]
+            yield f"v{max([int(v[1:]) for v in taken if v[1:].isdigit()], default=0) + 1}"
 
     def check(self, version: str) -> None:
         """Compare a version's files with its manifest.
@@ -139,11 +230,58 @@ class Bundles:
                 remedy="fit again with this release",
             )
         for name, found in sums.items():
-            if manifest["sha256"].get(name) != found:
+            if found not in _sums(manifest["sha256"].get(name)):
                 raise BundleError(
                     f"{folder / name} is not what was written (its sha256 differs)",
                     remedy="fit again, or restore a backup",
                 )
+
+    def strip(self, version: str, ids: Sequence[str]) -> int:
+        """Remove nodes' vectors from a version; what neighbours absorbed of them goes as well.
+
+        Files are replaced one by one; in between the manifest knows the old and the new.
+
+        Returns:
+            How many vectors there were.
+        """
+        from safetensors.numpy import load_file, save_file
+
+        self.check(version)
+        folder, gone = self.folder / version, set(ids)
+        tensors = load_file(folder / "vectors.safetensors")
+        there = json.loads(tensors["ids"].tobytes())
+        keep = np.array([name not in gone for name in there], np.bool_)
+        about = json.loads((folder / "model.json").read_text("utf-8"))
+        known = about["meta"].get("frozen", [])
+        frozen = [link for link in known if not gone & {link[0], link[2]}]
+        if keep.all() and len(frozen) == len(known):
+            return 0
+        left = {k: x[keep] for k, x in tensors.items() if k.startswith("raw/")}
+        names = json.dumps([n for n in there if n not in gone]).encode()
+        draft = folder / f".vectors-{os.getpid()}"
+        save_file({"ids": np.frombuffer(names, np.uint8), **left}, draft)
+        self._replace(version, "vectors.safetensors", draft)
+        if len(frozen) < len(known):
+            about["meta"]["frozen"] = frozen
+            draft.write_text(json.dumps(about, ensure_ascii=False, indent=1), "utf-8")
+            self._replace(version, "model.json", draft)
+        return int((~keep).sum())
+
+    def _replace(self, version: str, name: str, draft: Path) -> None:
+        folder = self.folder / version
+        manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+        new = _sha256(draft)
+        _sync(draft)
+        for sums in ([*_sums(manifest["sha256"][name]), new], new):
+            manifest["sha256"][name] = sums
+            text = folder / f".manifest-{os.getpid()}"
+            text.write_text(json.dumps(manifest, indent=1), "utf-8")
+            _sync(text)
+            text.replace(folder / "manifest.json")
+            _sync(folder)
+            if draft.exists():
+                draft.replace(folder / name)
+                _sync(folder)
 
     def load(self, version: str | None = None) -> tuple[Model, Embedded] | None:
         """A version (the one in service by default) with its vectors; ``None`` before any fit."""
@@ -177,7 +315,8 @@ def _stages(model: Model) -> dict[str, Mapping[str, Any]]:
     }
 
 
-def _write(folder: Path, model: Model, embedded: Embedded) -> None:
+def _write_model(folder: Path, model: Model) -> None:
+    """The stages, and last the manifest that makes the folder whole."""
     from safetensors.numpy import save_file
 
     arrays: dict[str, npt.NDArray[Any]] = {}
@@ -195,17 +334,22 @@ def _write(folder: Path, model: Model, embedded: Embedded) -> None:
     about = {"meta": model.meta, "categories": list(model.categories), "stages": stages}
     (folder / "model.json").write_text(json.dumps(about, ensure_ascii=False, indent=1), "utf-8")
     save_file(arrays, folder / "stages.safetensors")
+    manifest = {"format": FORMAT, "sha256": {name: _sha256(folder / name) for name in _FILES}}
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1), "utf-8")
+    for name in (*_FILES, "manifest.json"):
+        _sync(folder / name)
+    _sync(folder)
+
+
+def _write_vectors(folder: Path, embedded: Embedded) -> None:
+    from safetensors.numpy import save_file
+
     ids = np.frombuffer(json.dumps(list(embedded.ids)).encode(), np.uint8)
     tensors: dict[str, npt.NDArray[Any]] = {"ids": ids}
     for group, blocks in (("raw", embedded.raw), ("refined", embedded.refined)):
         # half precision: cosines move by less than a thousandth, the file by half
         tensors |= {f"{group}/{b}": np.asarray(x, np.float16) for b, x in blocks.items()}
     save_file(tensors, folder / "vectors.safetensors")
-    manifest = {"format": FORMAT, "sha256": {name: _sha256(folder / name) for name in _FILES}}
-    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1), "utf-8")
-    for name in (*_FILES, "manifest.json"):
-        _sync(folder / name)
-    _sync(folder)
 
 
 def _read(folder: Path) -> tuple[Model, Embedded]:
@@ -245,6 +389,21 @@ def _read(folder: Path) -> tuple[Model, Embedded]:
 def _sha256(file: Path) -> str:
     with file.open("rb") as f:
         return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def _sums(known: JSON) -> list[str]:
+    """What a file may be: one thing, or two while it is being replaced."""
+    return [known] if isinstance(known, str) else list(known or ())
+
+
+def _alive(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except (ProcessLookupError, ValueError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _sync(path: Path) -> None:

@@ -74,7 +74,7 @@ def encode(
     Content that can no longer be read (a file was moved away) has a row of zeros.
     """
     out = np.zeros((len(nodes), encoder.dim), np.float32)
-    cache = _cache(config) if encoder.modality != Modality.TEXT else None
+    cache = cache_of(config) if encoder.modality != Modality.TEXT else None
     keys = [content_key(node) for node in nodes]
     first: dict[str, int] = {}
     alike = [first.setdefault(key, i) for i, key in enumerate(keys)]  # copies are encoded once
@@ -142,7 +142,8 @@ def own_vectors(nodes: Mapping[str, Sequence[Node]]) -> dict[str, Array]:
     return {modality: load_vectors(items) for modality, items in brought.items()}
 
 
-def _cache(config: Config) -> Any:
+def cache_of(config: Config) -> Any:
+    """Where features are kept between runs."""
     from graphretrieval.encoders.cache import FeatureCache
 
     return FeatureCache(Path(config["cache_dir"]).expanduser() / "features")

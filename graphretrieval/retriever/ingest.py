@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,15 @@ from graphretrieval import registry
 from graphretrieval.config import Config
 from graphretrieval.errors import ConfigError, QueryError
 from graphretrieval.protocols import GraphStore, Progress, Source, silent
+from graphretrieval.retriever.moves import Moves
 from graphretrieval.sources.limits import Limits
 from graphretrieval.sources.media import MediaReader
 from graphretrieval.types import JSON, Batch, Edge, FileStamp, Node
 
 _TABLES = {".csv", ".tsv"}
+#: Folder beside the models that holds certificates of what was forgotten.
+CERTIFICATES = "certificates"
+FORGOTTEN = "it was forgotten on request and is kept out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +98,7 @@ def ingest(
     *,
     format: str | None = None,
     prune: bool = False,
+    forgotten: Set[str] = frozenset(),
     progress: Progress = silent,
     **options: Any,
 ) -> Report:
@@ -107,9 +113,11 @@ def ingest(
         source = open_source(path, reader, config, format=format, **options)
         known = store.files(str(path.resolve()))
         total = source.total()
+        moves = Moves(store, known)
         for batch in source.batches(known):
-            _commit(store, batch, known, tally)
+            _commit(store, _without(moves.followed(batch), forgotten, tally), known, tally)
             progress(tally.done, max(total, tally.done), "reading")
+    store.forget_files(moves.moved)
     removed = _prune(store, str(path.resolve())) if prune else 0
     return Report(
         tally.nodes,
@@ -121,6 +129,32 @@ def ingest(
         store.revision,
         time.perf_counter() - start,
     )
+
+
+def digest(id: str) -> str:
+    """How certificates name a node."""
+    return hashlib.sha256(id.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def forgotten_in(folder: Path) -> Set[str]:
+    """Digests of all ids that certificates in ``folder`` are about."""
+    out: set[str] = set()
+    for file in folder.glob("*.json"):
+        about = json.loads(file.read_text("utf-8"))
+        out.update(about.get("ids_sha256") or map(digest, about["ids"]))
+    return out
+
+
+def _without(batch: Batch, forgotten: Set[str], tally: _Tally) -> Batch:
+    """The batch less what is not to come back."""
+    if not forgotten:
+        return batch
+    out = [node for node in batch.nodes if digest(node.id) in forgotten]
+    tally.refused += [(node.id, FORGOTTEN) for node in out]
+    gone = {node.id for node in out}
+    edges = [e for e in batch.edges if e.src not in gone and e.dst not in gone]
+    nodes = [node for node in batch.nodes if node.id not in gone]
+    return Batch(nodes, edges, batch.files, batch.done)
 
 
 class _Tally:

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from graphretrieval.arrays import adjacency, expand, top_k
+from graphretrieval.arrays import top_k
 from graphretrieval.errors import QueryError, StoreAway
 from graphretrieval.protocols import GraphStore, Index, Ranker
+from graphretrieval.rankers.adjacency import below
 from graphretrieval.rankers.walks import Walks
 from graphretrieval.retriever.model import Model, Vectors, gate
 from graphretrieval.retriever.score import Anchors, Queries, Scorer
@@ -101,6 +102,25 @@ class Searcher:
         self.model, self.vectors, self.store, self.scorer = model, vectors, store, scorer
         self._index, self._space = index, space
         self._partitions: dict[str, Index] = {}
+        self._moved: list[Ints] = []
+
+    def mark(self, rows: Ints) -> None:
+        """Remember rows whose vectors changed until :meth:`follow` is called."""
+        self._moved.append(rows)
+
+    def follow(self, vectors: Vectors, dead: Sequence[int]) -> None:
+        """Bring the indexes to vectors of which the marked rows are others and some are gone.
+
+        The caller sees to it that nobody searches meanwhile.
+        """
+        self.vectors = vectors
+        moved = np.unique(np.concatenate([np.empty(0, np.int64), *self._moved]))
+        self._moved = []
+        for target, index in self._partitions.items():
+            rows = vectors.places.rows[target]
+            mine = _in(moved, rows, vectors.places.at)
+            index.upsert(vectors.places.at[mine], self._matrix(mine))
+            index.remove(vectors.places.at[_in(np.array(dead, np.int64), rows, vectors.places.at)])
 
     def search(
         self,
@@ -149,7 +169,8 @@ class Searcher:
         gates = [gate(self.model, t.queries.kind, target, "instance") for t in terms]
         anchors = [self.scorer.anchors(t.queries) for t in terms]
         walks = [self.scorer.walk(a, allowed) for a in anchors]
-        near = self._nearest(terms, gates, anchors, target, max(CANDIDATES, 4 * k), allowed)
+        open_ = allowed if mask is not None else None
+        near = self._nearest(terms, gates, anchors, target, max(CANDIDATES, 4 * k), open_)
         candidates = np.unique(np.concatenate([near, *(w.rows for w in walks)]))
         own = [int(r) for t in terms if t.queries.rows is not None for r in t.queries.rows]
         candidates = candidates[~np.isin(candidates, own)]
@@ -186,7 +207,7 @@ class Searcher:
         anchors: Sequence[Anchors],
         target: str,
         k: int,
-        allowed: Bools,
+        allowed: Bools | None,
     ) -> Ints:
         """Rows whose joined vectors are nearest, the gates' weights on the query's side."""
         rows = self.vectors.places.rows[target]
@@ -197,8 +218,8 @@ class Searcher:
             ],
             axis=0,
         ).astype(np.float32)
-        take = np.flatnonzero(allowed[rows])
-        if len(take) < len(rows):
+        if allowed is not None:
+            take = np.flatnonzero(allowed[rows])
             _, best = top_k(query @ self._matrix(rows[take]).T, k)
             return np.asarray(rows[take[best[0]]])
         if self._space is not None:
@@ -245,18 +266,7 @@ class Searcher:
                 f"there is no category {category!r}",
                 remedy="see `graphretrieval info` for the categories there are",
             )
-        below = adjacency(graph, graph.edges_of(SUBCATEGORY_OF), "in")
-        items = adjacency(graph, graph.edges_of(IN_CATEGORY), "in")
-        seen = np.zeros(len(graph.ids), np.bool_)
-        front = np.array([graph.row[name]])
-        while len(front):
-            seen[front] = True
-            _, at = expand(below.indptr, front)
-            front = np.unique(below.indices[at])
-            front = front[~seen[front]]
-        _, at = expand(items.indptr, np.flatnonzero(seen))
-        seen[items.indices[at]] = True
-        return seen
+        return below(self.scorer.walker.adjacency, graph.row[name], SUBCATEGORY_OF, IN_CATEGORY)
 
     def ranking(self, found: Mapping[str, Found], k: int) -> list[tuple[str, int]]:
         """Best candidates over all modalities, by confidence first where they compete."""
@@ -304,6 +314,15 @@ def content_of(node: Node) -> tuple[object, object]:
     """The same for nodes that show the same: of these an answer holds the best only."""
     own = (node.sha256, node.start) if node.text is None else (node.text, node.lang)
     return (node.id, None) if own == (None, None) else own
+
+
+def _in(rows: Ints, partition: Ints, at: Ints) -> Ints:
+    """Those rows that belong to a partition, in order of their places in it."""
+    place = at[rows]
+    inside = (place >= 0) & (place < len(partition))
+    rows, place = rows[inside], place[inside]
+    mine = partition[place] == rows
+    return np.asarray(rows[mine][np.argsort(place[mine])])
 
 
 def modalities(target: str | Sequence[str]) -> tuple[str, ...]:

@@ -4,36 +4,54 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
-from graphretrieval.retriever.query import Filter, Searcher, Term
-from graphretrieval.types import JSON, Answer, Array, Bools, Graph
+from graphretrieval.retriever.live import Live
+from graphretrieval.retriever.query import Filter, Found, Searcher, Term
+from graphretrieval.types import JSON, Answer, Array, Graph
 
 
 @dataclass(frozen=True)
 class Question:
-    """Terms and filters of one query over the vectors of one revision.
+    """Terms and filters of one query, and the model in service that is to answer it.
 
-    ``graph`` has the edges that refined vectors were made over, its rows are the vectors' rows;
-    ``unscaled[b]`` ``(n, d_b)`` is what the refiners of its blocks start from.
+    ``behind`` says that a newer version could not be put in service.
     """
 
     terms: Sequence[Term]
     targets: tuple[str, ...]
     k: int
     where: Filter
-    allowed: Bools | None = field(repr=False)
-    searcher: Searcher = field(repr=False)
-    graph: Graph = field(repr=False)
-    unscaled: Mapping[str, Array] = field(repr=False)
-    version: str
+    live: Live = field(repr=False)
+    behind: bool = False
+
+    @property
+    def searcher(self) -> Searcher:
+        """What ranks the candidates."""
+        return self.live.searcher
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The edges that refined vectors were made over; its rows are the vectors' rows."""
+        return self.live.graph()
+
+    @property
+    def unscaled(self) -> Mapping[str, Array]:
+        """What the refiners of the blocks start from, ``(n, d_b)``."""
+        return self.live.raw()
+
+    def candidates(self) -> dict[str, Found]:
+        """All that is scored, by target modality."""
+        allowed = self.live.allowed(self.where)
+        return self.searcher.candidates(self.terms, self.targets, self.k, self.where, allowed)
 
     def answer(self) -> Answer:
         """The ranked hits."""
-        hits, no_match = self.searcher.search(
-            self.terms, self.targets, self.k, self.where, self.allowed
-        )
-        revision, degraded = self.graph.revision, self.searcher.store.degraded
-        return Answer(self.to_json(), hits, self.version, revision, degraded, no_match)
+        live = self.live
+        allowed = live.allowed(self.where)
+        hits, no_match = self.searcher.search(self.terms, self.targets, self.k, self.where, allowed)
+        degraded = self.behind or live.store.degraded
+        return Answer(self.to_json(), hits, live.version, live.revision, degraded, no_match)
 
     def to_json(self) -> dict[str, JSON]:
         """The query as an answer repeats it; ``where`` only if it has filters."""

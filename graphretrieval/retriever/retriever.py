@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import fields, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
@@ -18,24 +19,18 @@ from graphretrieval import cpus, registry
 from graphretrieval.config import Config
 from graphretrieval.errors import BundleError, ConfigError, NotFitted, QueryError, UnknownNode
 from graphretrieval.protocols import GraphStore, Progress, silent
-from graphretrieval.rankers.walks import Walker
 from graphretrieval.retriever import exchange, features
 from graphretrieval.retriever.bundle import Bundles, Embedded
 from graphretrieval.retriever.corpus import Places, parallel
-from graphretrieval.retriever.ingest import Report, ingest
+from graphretrieval.retriever.ingest import CERTIFICATES, Report, forgotten_in, ingest
 from graphretrieval.retriever.learn import learn
+from graphretrieval.retriever.live import Live
 from graphretrieval.retriever.material import Material, embed, held_texts, validation_of, variants
-from graphretrieval.retriever.model import (
-    Model,
-    Vectors,
-    embed_nodes,
-    kinds_of_text,
-    refine_nodes,
-    scaled,
-)
-from graphretrieval.retriever.query import Filter, Searcher, Term, modalities
+from graphretrieval.retriever.model import Model, kinds_of_text, refine_nodes, scaled
+from graphretrieval.retriever.query import Filter, Term, modalities
 from graphretrieval.retriever.question import Question
-from graphretrieval.retriever.score import Queries, Scorer
+from graphretrieval.retriever.score import Queries
+from graphretrieval.retriever.serving import Serving
 from graphretrieval.sources.limits import Limits
 from graphretrieval.sources.media import MediaReader
 from graphretrieval.types import (
@@ -103,7 +98,7 @@ class Retriever:
         self.store, self.path, self.config = store, path, config
         self.name = name or str(path)
         self.bundles = Bundles(path.with_name(path.name + ".models"))
-        self._loaded: _Loaded | None = None
+        self.serving = Serving(store, self.bundles, config)
 
     def __enter__(self) -> Self:
         return self
@@ -118,7 +113,7 @@ class Retriever:
 
     def close(self) -> None:
         """Release the store."""
-        self._loaded = None
+        self.serving.close()
         self.store.close()
 
     # --- what is in it ------------------------------------------------------------------
@@ -146,8 +141,32 @@ class Retriever:
             category=category,
             mapping=mapping,
             prune=prune,
+            forgotten=forgotten_in(self.bundles.folder / CERTIFICATES),
             progress=progress,
         )
+
+    def update(self, id: str, **changes: JSON) -> int:
+        """Change a node's own fields, such as its title or text; the next search uses them.
+
+        Returns:
+            The new revision.
+
+        Raises:
+            UnknownNode: there is no such node.
+            QueryError: a field is none that can be changed.
+        """
+        node = self.store.get([id])[0]
+        if node is None:
+            raise UnknownNode(f"no node is called {id!r}", remedy="check the id")
+        fixed = {"id", "modality", "revision"}
+        names = [f.name for f in fields(Node) if f.name not in fixed]
+        wrong = [name for name in changes if name not in names]
+        if wrong:
+            raise QueryError(
+                f"{wrong[0]!r} is no field of a node that can be changed",
+                remedy=f"choose from {', '.join(names)}",
+            )
+        return self.store.upsert([replace(node, **changes)])
 
     def link(self, src: str, type: str, dst: str, *, weight: float = 1.0) -> int:
         """Assert an edge; the next search uses it. Returns the new revision.
@@ -226,7 +245,7 @@ class Retriever:
         refined = refine_nodes(model, graph, raw)
         version = self.bundles.save(model, Embedded(tuple(graph.ids), raw, refined))
         progress(1, 1, "saving the model")
-        self._loaded = None
+        self.serving.renew()
         if "remote" in self.store.capabilities:
             from graphretrieval.retriever.publish import publish
 
@@ -307,7 +326,7 @@ class Retriever:
         made_of = (meta.get("revision"), meta.get("seed"), meta.get("settings"))
         if made_of != (graph.revision, seed, self.config.learned_with()):
             return {}
-        encoders = self._load().model.encoders
+        encoders = self.serving.newest().model.encoders
         return {
             m: e
             for m, e in encoders.items()
@@ -349,7 +368,9 @@ class Retriever:
         version = saved.current()
         if version is None:
             raise BundleError(f"{folder} holds no model", remedy="give a folder that save wrote")
-        return self.bundles.take(saved.folder, version)
+        taken = self.bundles.take(saved.folder, version)
+        self.serving.renew()
+        return taken
 
     # --- answering ----------------------------------------------------------------------
 
@@ -423,23 +444,18 @@ class Retriever:
 
         Arguments and errors are those of :meth:`search`; what is served stays as it is meanwhile.
         """
-        loaded = self._load()
         asked = self._terms(text=text, image=image, audio=audio, node=node, exclude=exclude)
         targets = modalities(target)
         if not 1 <= k <= 10_000:
             raise QueryError(f"k is {k}", remedy="ask for 1 to 10000 hits")
         where = Filter(category, lang, collection, license)
-        yield Question(
-            terms=self._encode(asked, loaded),
-            targets=targets,
-            k=k,
-            where=where,
-            allowed=loaded.allowed(where, self.store),
-            searcher=loaded.searcher,
-            graph=loaded.vectors.graph,
-            unscaled=loaded.embedded.raw,
-            version=loaded.version,
-        )
+        files = [self._content(kind, value) for kind, value, _ in asked]
+        with self.serving.reading() as live:
+            terms = [
+                Term(kind, value, weight, self._queries(kind, value, content, live))
+                for (kind, value, weight), content in zip(asked, files, strict=True)
+            ]
+            yield Question(terms, targets, k, where, live, bool(self.serving.refused))
 
     @property
     def model(self) -> Model:
@@ -448,7 +464,7 @@ class Retriever:
         Raises:
             NotFitted: nothing has been learned yet.
         """
-        return self._load().model
+        return self.serving.newest().model
 
     def query_vector(self, text: str, *, target: str = "image") -> Array:
         """The vector ``(D,)`` that :meth:`vectors` of a target are multiplied with for a text.
@@ -456,9 +472,10 @@ class Retriever:
         Raises:
             NotFitted: nothing has been learned yet.
         """
-        loaded = self._load()
-        term = self._encode([("text", text, 1.0)], loaded)[0]
-        return loaded.searcher.vector(term, modalities(target)[0])
+        content = self._content("text", text)
+        with self.serving.reading() as live:
+            term = Term("text", text, 1.0, self._queries("text", text, content, live))
+            return live.searcher.vector(term, modalities(target)[0])
 
     def vectors(self, ids: Sequence[str]) -> Array:
         """Learned vectors ``(n, D)``: every block raw, then every block refined.
@@ -466,14 +483,13 @@ class Retriever:
         Raises:
             UnknownNode: an id is not in the store.
         """
-        loaded = self._load()
-        row = loaded.vectors.graph.row
-        missing = [i for i in ids if i not in row]
-        if missing:
-            raise UnknownNode(f"no node is called {missing[0]!r}", remedy="check the id")
-        rows = np.array([row[i] for i in ids], np.int64)
-        blocks = [*loaded.vectors.raw.values(), *loaded.vectors.refined.values()]
-        return np.concatenate([x[rows] for x in blocks], axis=1)
+        with self.serving.reading() as live:
+            missing = [i for i in ids if i not in live.row]
+            if missing:
+                raise UnknownNode(f"no node is called {missing[0]!r}", remedy="check the id")
+            rows = np.array([live.row[i] for i in ids], np.int64)
+            blocks = [*live.vectors.raw.values(), *live.vectors.refined.values()]
+            return np.concatenate([x[rows] for x in blocks], axis=1)
 
     def _terms(self, *, exclude: Terms, **given: Terms) -> list[tuple[str, str, float]]:
         terms = [(kind, *_weighted(t)) for kind, ts in given.items() for t in _several(ts)]
@@ -486,47 +502,46 @@ class Retriever:
             )
         return terms
 
-    def _encode(self, asked: Sequence[tuple[str, str, float]], loaded: _Loaded) -> list[Term]:
-        return [
-            Term(kind, value, weight, self._queries(kind, value, loaded))
-            for kind, value, weight in asked
-        ]
-
-    def _queries(self, kind: str, value: str, loaded: _Loaded) -> Queries:
+    def _content(self, kind: str, value: str) -> Content | None:
+        """What a term brings itself; ``None`` for a node."""
         if kind == "node":
-            return self._node_query(value, loaded)
+            return None
         if kind == "text" and not value.strip():
             raise QueryError("the text of the query is empty", remedy="give some words")
-        if kind not in loaded.model.encoders:
+        return TextContent(value) if kind == "text" else self._file(kind, Path(value))
+
+    def _queries(self, kind: str, value: str, content: Content | None, live: Live) -> Queries:
+        if content is None:
+            return self._node_query(value, live)
+        if kind not in live.model.encoders:
             raise QueryError(
                 f"this collection has no {kind} encoder, so it cannot be asked by {kind}",
                 remedy="ask by node, or add files of that kind and fit again",
             )
-        content = TextContent(value) if kind == "text" else self._file(kind, Path(value))
-        row = loaded.model.encoders[kind].encode([content])
-        raw = {b: scaled(b, x) for b, x in loaded.model.align(kind, row).items()}
-        if kind != "text":
+        row = live.model.encoders[kind].encode([content])
+        raw = {b: scaled(b, x) for b, x in live.model.align(kind, row).items()}
+        if not isinstance(content, TextContent):
             return Queries(kind, raw, kind=kind)
-        own = kinds_of_text(loaded.model.encoders[kind], [TextContent(value)])[0]
+        own = kinds_of_text(live.model.encoders[kind], [content])[0]
         return Queries(kind, raw, [value], kind=own)
 
-    def _node_query(self, value: str, loaded: _Loaded) -> Queries:
-        row = loaded.vectors.graph.row.get(value)
+    def _node_query(self, value: str, live: Live) -> Queries:
+        row = live.row.get(value)
         node = self.store.get([value])[0]
         if row is None or node is None:
             raise UnknownNode(f"no node is called {value!r}", remedy="check the id")
-        if loaded.vectors.places.at[row] < 0:
+        if live.vectors.places.at[row] < 0:
             raise QueryError(
                 f"{value!r} is a {node.modality}, which has no content to search by",
                 remedy="ask by one of its items, or filter with --category",
             )
         rows = np.array([row])
         words = [node.text or node.title or ""] if node.modality == Modality.TEXT else None
-        raw = {b: x[rows] for b, x in loaded.vectors.raw.items()}
+        raw = {b: x[rows] for b, x in live.vectors.raw.items()}
         if words is None:
             return Queries(node.modality, raw, None, rows, node.modality)
         content = TextContent(words[0], node.lang)
-        own = kinds_of_text(loaded.model.encoders.get("text"), [content])[0]
+        own = kinds_of_text(live.model.encoders.get("text"), [content])[0]
         return Queries(node.modality, raw, words, rows, own)
 
     def _file(self, kind: str, path: Path) -> Content:
@@ -541,111 +556,6 @@ class Retriever:
         if isinstance(content, Exception):
             raise content
         return content
-
-    def _load(self) -> _Loaded:
-        """The model in service with vectors of the newest revision."""
-        version = self.bundles.current()
-        if version is None:
-            raise NotFitted("nothing has been learned yet", remedy="run `graphretrieval fit`")
-        if self._loaded is None or self._loaded.version != version:
-            found = self.bundles.load(version)
-            if found is None:
-                raise NotFitted("nothing has been learned yet", remedy="run `graphretrieval fit`")
-            cpus.settle(self.config["threads"])
-            self._loaded = self._at_newest(version, *found)
-        elif self._loaded.vectors.graph.revision != self.store.revision:
-            self._loaded = self._at_newest(version, self._loaded.model, self._loaded.embedded)
-        return self._loaded
-
-    def _at_newest(self, version: str, model: Model, embedded: Embedded) -> _Loaded:
-        """Vectors at the store's newest revision: what is new is encoded, all is refined again."""
-        graph = self.store.export()
-        places = Places.of(graph)
-        if tuple(graph.ids) == embedded.ids and graph.revision == model.meta["revision"]:
-            raw, refined = dict(embedded.raw), dict(embedded.refined)
-        else:
-            raw = self._catch_up(model, graph, places, embedded)
-            refined = refine_nodes(model, graph, raw)
-            embedded = Embedded(tuple(graph.ids), raw, refined)
-        vectors = Vectors(
-            graph,
-            places,
-            {b: scaled(b, x) for b, x in raw.items()},
-            {b: scaled(b, x) for b, x in refined.items()},
-        )
-        scorer = Scorer(model, vectors, self.store, Walker(graph))
-        index, space = self._index(model)
-        searcher = Searcher(model, vectors, self.store, scorer, index, space)
-        return _Loaded(version, model, embedded, vectors, searcher)
-
-    def _index(self, model: Model) -> tuple[type[Any], str | None]:
-        """The kind of index, and the store's space where the store itself is searched."""
-        if self.config["index"] != "store":
-            return registry.resolve("index", self.config["index"]), None
-        from graphretrieval.retriever.publish import space_of
-
-        return registry.resolve("index", "exact"), space_of(model)
-
-    def _catch_up(
-        self, model: Model, graph: Graph, places: Places, embedded: Embedded
-    ) -> dict[str, Array]:
-        """Raw vectors of all nodes: the stored ones, and fresh ones for new or changed nodes."""
-        old = {name: i for i, name in enumerate(embedded.ids)}
-        source = np.array([old.get(name, -1) for name in graph.ids], np.int64)
-        changed = {n.id for n in self.store.changes_since(int(model.meta["revision"])).nodes}
-        stale = np.array([name in changed for name in graph.ids], np.bool_) | (source < 0)
-        raw = {
-            b: np.where(stale[:, None], 0, x[source]).astype(np.float32)
-            for b, x in embedded.raw.items()
-        }
-        fresh: dict[str, Array] = {}
-        picked: dict[str, Any] = {}
-        with MediaReader(Limits.of(self.config)) as reader:
-            for modality, rows in places.rows.items():
-                mine = rows[stale[rows]]
-                if len(mine) and modality in model.encoders:
-                    picked[modality] = mine
-                    fresh[modality] = features.encode(
-                        model.encoders[modality], self._nodes(graph, mine), reader, self.config
-                    )
-        named = self._category_features(graph, model.encoders)
-        made = embed_nodes(model, graph, Places(picked, places.at), fresh, named)
-        for block, x in raw.items():
-            x[stale] = made[block][stale]
-        return raw
-
-
-class _Loaded:
-    """A model in service, its vectors at one revision, and node attributes for filters."""
-
-    def __init__(
-        self, version: str, model: Model, embedded: Embedded, vectors: Vectors, searcher: Searcher
-    ) -> None:
-        self.version, self.model, self.embedded = version, model, embedded
-        self.vectors, self.searcher = vectors, searcher
-        self._attributes: list[Node] | None = None
-
-    def allowed(self, where: Filter, store: GraphStore) -> Bools | None:
-        """Nodes that pass the filters on their own attributes."""
-        if not (where.lang or where.collection or where.license):
-            return None
-        if self._attributes is None:
-            self._attributes = list(store.nodes())
-        out = np.zeros(len(self.vectors.graph.ids), np.bool_)
-        for node in self._attributes:
-            row = self.vectors.graph.row.get(node.id)
-            if row is not None and _passes(node, where):
-                out[row] = True
-        return out
-
-
-def _passes(node: Node, where: Filter) -> bool:
-    lang = node.lang or ""
-    return (
-        (where.lang is None or lang == where.lang or lang.startswith(f"{where.lang}_"))
-        and (where.collection is None or node.collection == where.collection)
-        and (where.license is None or node.license == where.license)
-    )
 
 
 def _several(terms: Terms) -> list[Weighted]:

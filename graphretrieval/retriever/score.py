@@ -88,6 +88,30 @@ class Scorer:
         self.paths = paths
         self._likeness: dict[str, tuple[Ints, Array]] = {}
 
+    def follow(self, vectors: Vectors, rows: Sequence[int]) -> None:
+        """Go on with vectors of which these rows are others; those that are gone are zero."""
+        self.vectors = vectors
+        self.walker.graph = vectors.graph
+        more = len(vectors.graph.ids) - len(self.visible)
+        self.visible = np.concatenate([self.visible, np.ones(more, np.bool_)])
+        for modality in list(self._likeness):
+            partition = vectors.places.rows[modality]
+            mine = np.array([r for r in rows if self._is_in(partition, r)], np.int64)
+            if not len(mine):
+                continue
+            _, items = self._likeness[modality]
+            room = len(partition) - len(items)
+            if room:
+                items = np.concatenate([items, np.zeros((room, items.shape[1]), np.float32)])
+            items[vectors.places.at[mine]] = self._likeness_of(
+                {b: x[mine] for b, x in vectors.raw.items()}
+            )
+            self._likeness[modality] = partition, items
+
+    def _is_in(self, partition: Ints, row: int) -> bool:
+        at = self.vectors.places.at[row]
+        return bool(0 <= at < len(partition) and partition[at] == row)
+
     def anchors(self, queries: Queries) -> Anchors:
         """Query → item edges: nearest items of the query's own modality, and matching words.
 

@@ -37,6 +37,10 @@ class UnsafeFile(UnsafePath):
         self.path = path
 
 
+#: What a picture's EXIF says of people, kept only if the setting ``redact`` is 0.
+PERSONAL = frozenset({"artist", "taken", "place"})
+
+
 def readable(stem: str) -> str:
     """A file's stem as a title: ``fire-truck_2`` → ``fire truck 2``."""
     return re.sub(r"[\s_-]+", " ", re.sub(r"(?<=[a-z])(?=[A-Z][a-z])", " ", stem)).strip() or stem
@@ -80,8 +84,9 @@ def file_nodes(
         "duration": inspection.duration,
         **attributes,
     }
-    if inspection.exif:
-        common["properties"] = {**inspection.exif, **common.get("properties", {})}
+    said = {k: v for k, v in inspection.exif.items() if k not in PERSONAL or not config["redact"]}
+    if said:
+        common["properties"] = {**said, **common.get("properties", {})}
     if inspection.modality == Modality.TEXT:
         text = common.pop("text", None) or inspection.text or ""
         return text_nodes(text, id=id, longest=config["text_fragment"], **common)

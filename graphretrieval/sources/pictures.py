@@ -16,7 +16,7 @@ from graphretrieval.sources.limits import Limits
 #: Formats that Pillow decodes without starting another program.
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "JPEG2000")
 _MEDIA_TYPES = {"MPO": "image/jpeg", "PPM": "image/x-portable-anymap"}
-# EXIF fields worth keeping; never the place where a picture was taken
+# EXIF fields worth keeping
 _EXIF = {270: "description", 315: "artist", 33432: "copyright", 306: "taken"}
 
 
@@ -147,5 +147,19 @@ def _reduced(picture: Image.Image, side: int) -> Image.Image:
 
 def _said(exif: Image.Exif) -> dict[str, str]:
     found = {name: exif.get(tag) for tag, name in _EXIF.items()}
+    found["place"] = _place(exif)
     said = {n: v.strip("\0 \r\n\t")[:2000] for n, v in found.items() if isinstance(v, str)}
     return {name: value for name, value in said.items() if value.isprintable() and value}
+
+
+def _place(exif: Image.Exif) -> str | None:
+    """``latitude,longitude`` in degrees, if the camera knew."""
+    gps = exif.get_ifd(0x8825)
+    try:
+        degrees = [
+            sum(float(x) / 60**i for i, x in enumerate(gps[tag])) * (-1 if gps[ref] in "SW" else 1)
+            for tag, ref in ((2, 1), (4, 3))
+        ]
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        return None
+    return ",".join(f"{x:.5f}" for x in degrees)

@@ -100,20 +100,26 @@ def _adrift(row: Any, revision: int, media_url: str) -> dict[str, Any]:
 
 
 def _nodes(remote: Neo4jStore, local: SqliteStore) -> Foreign:
-    """Merge both in id order."""
     found = Foreign()
-    mine = {n.id: n for n in local.nodes()}
-    for row in _scan(remote):
-        node = mine.pop(row["id"], None)
-        if node is not None and node.revision == row["revision"] and not _is_same(node, row):
-            found.edited[node.id] = node.revision
-    if mine:
-        there = remote.get(list(mine))  # it may have been written since the page was read
-        found.gone = [name for name, n in zip(mine, there, strict=True) if n is None]
+    seen: set[str] = set()
+    known = 0
+    for page in _scan(remote):
+        mine = local.get([row["id"] for row in page])
+        for row, node in zip(page, mine, strict=True):
+            if node is None:
+                continue  # written since the snapshot
+            known += 1
+            if node.revision == row["revision"] and not _is_same(node, row):
+                found.edited[node.id] = node.revision
+        seen.update(row["id"] for row in page)
+    if known != sum(local.counts()["nodes"].values()):
+        lost = [n.id for n in local.nodes() if n.id not in seen]
+        there = remote.get(lost)  # one may have been written while pages were read
+        found.gone = [name for name, n in zip(lost, there, strict=True) if n is None]
     return found
 
 
-def _scan(remote: Neo4jStore) -> Iterator[Any]:
+def _scan(remote: Neo4jStore) -> Iterator[list[Any]]:
     after = ""
     while True:
         page = {
@@ -121,7 +127,7 @@ def _scan(remote: Neo4jStore) -> Iterator[Any]:
             "reserved": sorted(properties.RESERVED),
         }
         rows = remote.bolt.read(lambda tx: list(tx.run(cypher.SCAN, page)))  # noqa: B023
-        yield from rows
+        yield rows
         if len(rows) < PAGE:
             return
         after = rows[-1]["id"]

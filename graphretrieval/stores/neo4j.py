@@ -72,6 +72,9 @@ class Neo4jStore:
     def _meta(self) -> dict[str, Any]:
         return self.bolt.read(_meta, seconds=self.bolt.quick)
 
+    def scrub(self) -> None:
+        """Nothing: what was deleted is gone from the graph, and the server's logs are its own."""
+
     def backup(self, path: FilePath) -> None:
         """A consistent copy as an embedded store, which opens without a server."""
         from graphretrieval.stores.replica import copy_into

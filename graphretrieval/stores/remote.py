@@ -21,6 +21,8 @@ from graphretrieval.stores.replica import Replica
 SCHEMES = ("neo4j", "neo4j+s", "neo4j+ssc", "bolt", "bolt+s", "bolt+ssc")
 PASSWORD = "GRAPHRETRIEVAL_NEO4J_PASSWORD"
 DEFAULT_PORT = 7687
+# a write whose fate is uncertain is tried again for so long; a restart takes about as much
+PATIENCE = 10.0
 
 
 def connect(url: str, config: Config) -> tuple[Replica, Path]:
@@ -35,7 +37,8 @@ def connect(url: str, config: Config) -> tuple[Replica, Path]:
     """
     base = Path(config["data_dir"]).expanduser() / "remote"
     address, user, database = parse(url)
-    bolt = Bolt(address, (user, password_for(address, user)), database=database)
+    auth = (user, password_for(address, user))
+    bolt = Bolt(address, auth, database=database, patience=PATIENCE)
     known = f"{address}/{database or ''}"
     found: Neo4jStore | None = None
     try:

@@ -44,7 +44,7 @@ class Replica:
             remote.
     """
 
-    capabilities = frozenset({"vector_search", "remote", "snapshot"})
+    capabilities = frozenset({"vector_search", "remote", "scrub", "snapshot"})
 
     def __init__(
         self, connect: Callable[[], Neo4jStore], path: FilePath, *, max_bytes: int
@@ -180,6 +180,11 @@ class Replica:
         """A consistent copy as an embedded store."""
         self.refresh()
         self.local.backup(path)
+
+    def scrub(self) -> None:
+        """Leave nothing of what was deleted in the local copy; the server's logs are its own."""
+        self.refresh()
+        self.local.scrub()
 
     def close(self) -> None:
         """Give the connections back and end the worker."""

@@ -31,7 +31,7 @@ LTS, LATEST = "5.26.25", "2026.05.0"
 BOLT_PORT, HTTP_PORT = 7687, 7474
 USER = "neo4j"
 # measured: 5 s on two quiet cores, with room for loaded ones
-START_SECONDS, STOP_SECONDS = 120.0, 60.0
+START_SECONDS, STOP_SECONDS = 180.0, 60.0
 _VERSION = re.compile(r"^\d{1,4}\.\d{1,2}\.\d{1,3}$")
 _PACKAGE = Path(__file__).resolve().parent.parent
 _OPENED = ("java.base/java.nio", "java.base/java.io", "java.base/sun.nio.ch")

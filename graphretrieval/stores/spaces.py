@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
-from graphretrieval.errors import SpaceMismatch
+from graphretrieval.errors import SpaceMismatch, StoreError
 from graphretrieval.stores import cypher
 from graphretrieval.stores.bolt import Bolt
 from graphretrieval.types import Array, Space
@@ -26,6 +27,8 @@ WIDER, LEAST_WIDE = 8, 120
 BATCH = 2_000
 # the most that an index of Neo4j 5 and later takes
 MAX_DIM = 4096
+# an index being built is looked at so often
+LOOK_EVERY = 0.25
 _EPS = 1e-6
 
 
@@ -107,9 +110,25 @@ class Spaces:
             self.bolt.write(lambda tx: tx.run(query, rows=rows).consume())  # noqa: B023
 
     def use(self, name: str) -> None:
-        """Switch to a space, once its indexes have taken in all vectors."""
-        self._stored(name)
-        self.bolt.run(cypher.AWAIT_INDEXES)
+        """Switch to a space, once its indexes have taken in all vectors.
+
+        Raises:
+            StoreError: an index could not be built.
+        """
+        space = self._stored(name)
+        wanted = {cypher.vector_index(name, m) for m in space.modalities}
+        # asked again and again: 200,000 vectors take longer than any one call may
+        while True:
+            states = {r["name"]: r["state"] for r in self.bolt.run(cypher.INDEXES)}
+            failed = sorted(i for i in wanted if states.get(i) in (None, "FAILED"))
+            if failed:
+                raise StoreError(
+                    f"the vector index {failed[0]} could not be built",
+                    remedy="see the server's log; publish again makes it anew",
+                )
+            if all(states[i] == "ONLINE" for i in wanted):
+                break
+            time.sleep(LOOK_EVERY)
         self.bolt.write(lambda tx: tx.run(cypher.USE_SPACE, name=name).consume())
 
     def drop(self, name: str) -> None:

@@ -38,7 +38,7 @@ class SqliteStore:
         read_only: refuse writes, for looking at a store somebody else writes.
     """
 
-    capabilities = frozenset({"backup", "snapshot"})
+    capabilities = frozenset({"backup", "scrub", "snapshot"})
     #: A file is there or it is not: answers never come from anything older.
     degraded = False
 
@@ -269,6 +269,23 @@ class SqliteStore:
                 name = json.dumps([ends[0], key[1], ends[1]], ensure_ascii=False)
                 c.execute("INSERT INTO tombstones VALUES (?, 'edge', ?)", (revision, name))
         return removed
+
+    def scrub(self) -> None:
+        """Merge the full text's segments and rewrite the file and its log without deleted rows.
+
+        Raises:
+            StoreBusy: somebody else is using the store.
+        """
+        with self._guarded():
+            c = self._connection
+            c.execute("INSERT INTO words (words) VALUES ('optimize')")
+            c.execute("VACUUM")
+            busy, *_ = c.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:
+            raise StoreBusy(
+                f"{self.path} is being read, so that its log could not be emptied",
+                remedy="close other readers and do it again",
+            )
 
     def clear(self) -> None:
         """Forget everything, to begin again as a copy of another store."""

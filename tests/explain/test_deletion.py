@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -10,9 +12,9 @@ from graphretrieval.errors import QueryError
 from graphretrieval.explain import deletion, explain
 from graphretrieval.gnn.none import NoRefiner
 from graphretrieval.gnn.propagate import PropagateRefiner
-from graphretrieval.rankers.walks import Walker
 from graphretrieval.retriever.model import Model
-from graphretrieval.types import Graph, Path, State, Step
+from graphretrieval.types import Graph, State, Step
+from graphretrieval.types import Path as Way
 
 CIRCLE = "toy/shapes/circle/red_circle"
 EDGE = (f"{CIRCLE}.txt#en", "DESCRIBES", f"{CIRCLE}.png")
@@ -76,7 +78,7 @@ def test_without_a_refiner_no_vector_changes() -> None:
         Model(refiners={"b": NoRefiner()}), graph, {"b": np.ones((40, 3), np.float32)}, 3
     )
     assert what.rows == {}
-    assert len(what.walker.graph.src) == len(graph.src) - 1
+    assert len(what.walker.adjacency.edges()[0]) == len(graph.src) - 1
 
 
 def test_a_refiner_that_does_not_say_how_far_it_hears_refines_everything() -> None:
@@ -96,10 +98,10 @@ def test_a_refiner_that_does_not_say_how_far_it_hears_refines_everything() -> No
 
 
 def test_the_key_edge_is_the_last_one_in_the_direction_of_its_arrow() -> None:
-    path = Path(("a", "b", "c"), (Step("DESCRIBES", "out"), Step("IN_CATEGORY", "in")))
+    path = Way(("a", "b", "c"), (Step("DESCRIBES", "out"), Step("IN_CATEGORY", "in")))
     assert deletion.edges_of_path(path) == [("a", "DESCRIBES", "b"), ("c", "IN_CATEGORY", "b")]
     assert deletion.key_edge(path) == ("c", "IN_CATEGORY", "b")
-    assert deletion.key_edge(Path(("a",), ())) is None
+    assert deletion.key_edge(Way(("a",), ())) is None
 
 
 def test_an_edge_that_is_not_there_cannot_be_left_out(kb: gr.Retriever) -> None:
@@ -133,8 +135,17 @@ def test_the_store_and_the_next_answer_are_untouched(kb: gr.Retriever) -> None:
     assert kb.search("a red circle", k=20) == before
 
 
-def test_the_walker_without_an_edge_has_one_less() -> None:
-    graph = ring()
-    assert len(Walker(graph.with_edges(np.arange(1, len(graph.src)))).edge) == 2 * (
-        len(graph.src) - 1
-    )
+def test_after_a_link_the_new_edge_can_be_left_out(kb: gr.Retriever, museum: Path) -> None:
+    folder = museum.parent / "linked"
+    kb.backup(folder)
+    gr.retriever.retriever.restore(folder, folder / "again.db")
+    moon = "toy/nature/moon/red_moon.wav"
+    with gr.open(folder / "again.db", config=kb.config) as mine:
+        query = {"node": f"{CIRCLE}.png", "target": "audio"}
+        before = explain(mine, query, moon, content=False)
+        mine.link(f"{CIRCLE}.png", "RELATED_TO", moon)
+        after = explain(mine, query, moon, content=False)
+    [key] = [d for d in after.deletions if d.role == "key"]
+    assert key.edge == (f"{CIRCLE}.png", "RELATED_TO", moon)
+    assert after.hit.score > before.hit.score + 1e-3
+    assert key.score_after == pytest.approx(before.hit.score, abs=1e-3)

@@ -70,3 +70,36 @@ def test_small_blocks_give_the_same_answer_as_one(n, k, block, queries, seed):
     expected_scores, expected_rows = brute(vectors, asked, k)
     np.testing.assert_array_equal(scores, expected_scores)
     np.testing.assert_array_equal(rows, expected_rows)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("seed", range(5))
+def test_replaced_added_and_removed_rows_are_found_as_in_a_new_index(name, seed):
+    rng = np.random.default_rng(seed)
+    vectors = rng.integers(-3, 4, (30, 5)).astype(np.float32)
+    index = registry.resolve("index", name)().build(vectors[:20])
+    vectors[[3, 11]] = rng.integers(-3, 4, (2, 5))
+    index.upsert(np.array([3, 11, *range(20, 30)]), vectors[[3, 11, *range(20, 30)]])
+    index.remove(np.array([0, 11, 25]))
+    left = np.setdiff1d(np.arange(30), [0, 11, 25])
+    queries = rng.integers(-3, 4, (6, 5)).astype(np.float32)
+    scores, rows = index.search(queries, 40)
+    expected_scores, expected_rows = brute(vectors[left], queries, 40)
+    assert len(index) == 27
+    np.testing.assert_array_equal(scores, expected_scores)
+    np.testing.assert_array_equal(rows, left[expected_rows])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_removed_row_can_come_back(name):
+    index = registry.resolve("index", name)().build(np.eye(3, dtype=np.float32))
+    index.remove(np.array([1]))
+    index.upsert(np.array([1]), np.array([[0, 2, 0]], np.float32))
+    assert index.search(np.array([[0, 1, 0]], np.float32), 1)[1].tolist() == [[1]]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_gap_between_rows_is_refused(name):
+    index = registry.resolve("index", name)().build(np.zeros((4, 3), np.float32))
+    with pytest.raises(QueryError, match="do not follow the last of 4"):
+        index.upsert(np.array([6]), np.zeros((1, 3), np.float32))

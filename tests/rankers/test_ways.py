@@ -50,9 +50,9 @@ def every_walk(walker: Walker, rows: list[int], weights: list[float], target: in
                     continue
                 steps = [
                     [
-                        float(walker.factor[e])
-                        for e in range(walker.indptr[a], walker.indptr[a + 1])
-                        if walker.columns[e] == b
+                        float(factor)
+                        for _, _, to, factor in zip(*walker.leaving(np.array([a])), strict=True)
+                        if to == b
                     ]
                     for a, b in itertools.pairwise(nodes)
                 ]

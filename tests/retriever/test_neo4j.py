@@ -17,6 +17,7 @@ from graphretrieval.retriever.publish import neo4j_of, publish, space_of
 from graphretrieval.retriever.sync import compare, sync
 from graphretrieval.stores import cypher, remote, server
 from tests.conftest import Server, wipe
+from tests.stores.proxy import Proxy
 
 QUERIES = ["red fish", "a blue bird singing", "鱼", "drum", "something round", "green", "bell"]
 
@@ -204,6 +205,28 @@ def test_a_file_can_be_backed_up_from_the_server(
     with gr.open(tmp_path / "restored.db", config=there.config) as back:
         assert all(row.equal for row in compare(there.store, back.store))
         assert hits(back, "red fish") == hits(there, "red fish")
+
+
+def test_a_search_while_the_server_is_silent_is_answered_degraded(
+    museum: tuple[gr.Retriever, gr.Retriever], neo4j_server: Server
+) -> None:
+    import time
+
+    with Proxy(int(neo4j_server.bolt.rpartition(":")[2])) as proxy:
+        config = museum[1].config
+        with gr.open(f"bolt://127.0.0.1:{proxy.port}", config=config) as kb:
+            wanted = hits(kb, "red fish")
+            time.sleep(0.6)  # so that the next search asks the server
+            proxy.set("blackhole")
+            started = time.monotonic()
+            answer = kb.search("red fish")
+            assert time.monotonic() - started < 2.0
+            assert answer.degraded
+            assert [(h.id, round(h.score, 5)) for h in answer.hits] == wanted
+            proxy.set("pass")
+            until = time.monotonic() + 5.0
+            while kb.search("red fish").degraded:
+                assert time.monotonic() < until
 
 
 # --- addresses and passwords ---------------------------------------------------------------

@@ -17,9 +17,6 @@ from tests.conftest import Server
 
 from .proxy import Proxy
 
-# where a handshake is cut short, the driver leaves its socket to the garbage collector
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
 # what was promised
 DEGRADED, HEALED = 2.0, 5.0
 
@@ -104,6 +101,32 @@ def test_a_patient_write_waits_for_the_server(empty_neo4j: Server, proxy: Proxy)
     threading.Timer(1.0, lambda: proxy.set("pass")).start()
     store.upsert([Node("late", "text", text="late")])
     assert store.get(["late"])[0] is not None
+    store.close()
+
+
+def test_a_write_whose_commit_was_not_confirmed_is_done_once(
+    empty_neo4j: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import neo4j.exceptions
+
+    bolt = Bolt(empty_neo4j.bolt, empty_neo4j.auth, quick=20, patience=30)
+    store = Neo4jStore(bolt)
+    before = store.revision
+    plain, lost = Bolt._managed, [True]
+
+    def unconfirmed(self: Bolt, *args: object) -> object:
+        done = plain(self, *args)  # type: ignore[arg-type]
+        if lost:
+            lost.clear()
+            raise neo4j.exceptions.IncompleteCommit("the answer to COMMIT was lost")
+        return done
+
+    monkeypatch.setattr(Bolt, "_managed", unconfirmed)
+    assert store.upsert([Node("once", "text", text="once")]) == before + 1
+    assert not lost
+    assert store.revision == before + 1
+    rows = bolt.run("MATCH (n:Node {id: 'once'}) RETURN count(n) AS n")
+    assert rows[0]["n"] == 1
     store.close()
 
 

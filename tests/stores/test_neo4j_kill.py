@@ -19,8 +19,6 @@ from tests.conftest import Server, start_neo4j
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.xdist_group("neo4j"),
-    # where a connection is cut within its handshake, the driver leaves the socket to the collector
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 KILLS, PARTS = 10, 20
 

@@ -1,0 +1,156 @@
+"""Forgetting: a node and everything made from it, from every artefact, with a certificate.
+
+What is to go is first written down (without content), so that a killed run is taken up by the next.
+The certificate names nodes by the SHA-256 of their ids; by it they are also kept from coming back.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from graphretrieval.errors import UnknownNode
+from graphretrieval.retriever import Retriever
+from graphretrieval.retriever.features import cache_of, content_key
+from graphretrieval.retriever.ingest import CERTIFICATES
+from graphretrieval.retriever.ingest import digest as digest_of
+from graphretrieval.types import JSON, PART_OF, Node
+
+#: Nodes that say who decided what; they name other nodes.
+DECISION = "decision"
+
+
+def forget(kb: Retriever, ids: Sequence[str], *, by: str | None = None) -> dict[str, JSON]:
+    """Remove nodes, their fragments, and all that was derived from them.
+
+    Args:
+        kb: the knowledge base.
+        ids: what to forget; a source's fragments go with it.
+        by: who asked for it.
+
+    Returns:
+        The certificate, and the ``ids`` it is about, which it does not hold itself.
+
+    Raises:
+        UnknownNode: one of them is not in the store; nothing is removed.
+    """
+    resume(kb)
+    missing = [i for i, node in zip(ids, kb.store.get(ids), strict=True) if node is None]
+    if missing:
+        raise UnknownNode(f"no node is called {missing[0]!r}", remedy="check the id")
+    nodes = _with_fragments(kb, ids)
+    plan = _plan(kb, nodes, by)
+    return _carry_out(kb, _write(_folder(kb) / f"{plan['certificate']}.pending.json", plan))
+
+
+def resume(kb: Retriever) -> list[dict[str, JSON]]:
+    """Finish what a killed run began."""
+    return [_carry_out(kb, file) for file in sorted(_folder(kb).glob("*.pending.json"))]
+
+
+def certificates(kb: Retriever) -> list[dict[str, JSON]]:
+    """What was forgotten, oldest first."""
+    found = [
+        json.loads(file.read_text("utf-8"))
+        for file in _folder(kb).glob("*.json")
+        if not file.name.endswith(".pending.json")
+    ]
+    return sorted(found, key=lambda c: (str(c["at"]), str(c["certificate"])))
+
+
+def _with_fragments(kb: Retriever, ids: Sequence[str]) -> list[Node]:
+    wanted = dict.fromkeys(ids)
+    front = list(wanted)
+    while front:
+        found = kb.store.neighbours(front, types=[PART_OF], direction="in", limit=1_000_000)
+        front = list({e.src for edges in found for e in edges if e.src not in wanted})
+        wanted.update(dict.fromkeys(front))
+    return [node for node in kb.store.get(list(wanted)) if node is not None]
+
+
+def _plan(kb: Retriever, nodes: Sequence[Node], by: str | None) -> dict[str, Any]:
+    """All that must be known to go on after a kill: names and hashes, no content."""
+    going = {node.id for node in nodes}
+    uris = {node.uri for node in nodes if node.uri}
+    keys = {content_key(node) for node in nodes}
+    decisions, twins = [], []
+    for other in kb.store.nodes():
+        if other.id in going:
+            continue
+        if other.uri:
+            uris.discard(other.uri)  # another part of that file stays
+        if content_key(other) in keys and (other.text or other.sha256):
+            twins.append(other.id)
+        if (
+            other.modality == DECISION
+            and {other.properties["src"], other.properties["dst"]} & going
+        ):
+            decisions.append(other.id)
+    at = time.time()
+    name = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(at))}-{digest_of(sorted(going)[0])[:8]}"
+    return {
+        "certificate": name,
+        "at": round(at, 3),
+        "by": by,
+        "ids": sorted(going),
+        "decisions": decisions,
+        "uris": sorted(uris),
+        "keys": sorted(keys),
+        "same_content_in": sorted(twins),
+        "edges": sum(map(len, kb.store.neighbours(sorted(going), limit=1_000_000))),
+    }
+
+
+def _carry_out(kb: Retriever, pending: Path) -> dict[str, JSON]:
+    plan = json.loads(pending.read_text("utf-8"))
+    ids = plan["ids"]
+    revision = kb.store.delete([*ids, *plan["decisions"]])
+    kb.store.forget_files(plan["uris"])
+    scrubbed = "scrub" in kb.store.capabilities
+    if scrubbed:
+        kb.store.scrub()
+    kb.store.export()  # a snapshot of the revision before is replaced
+    cached = cache_of(kb.config).remove(plan["keys"])
+    models = {v: kb.bundles.strip(v, ids) for v in kb.bundles.versions()}
+    certificate = {
+        "certificate": plan["certificate"],
+        "at": plan["at"],
+        "done_at": round(time.time(), 3),
+        "by": plan["by"],
+        "ids_sha256": [digest_of(i) for i in ids],
+        "revision": revision,
+        "removed": {
+            "nodes": len(ids),
+            "edges": plan["edges"],
+            "decisions": len(plan["decisions"]),
+            "files": len(plan["uris"]),
+            "cached_features": cached,
+            "vectors": {v: n for v, n in models.items() if n},
+        },
+        "store_files_rewritten": scrubbed,
+        # statistics over the whole collection were learned with it, until the next full fit
+        "statistics_in_models": [v for v, n in models.items() if n],
+        "same_content_in_other_nodes": len(plan["same_content_in"]),
+    }
+    _write(pending.with_name(f"{plan['certificate']}.json"), certificate)
+    pending.unlink()
+    return {**certificate, "ids": ids, "same_content_in": plan["same_content_in"]}
+
+
+def _folder(kb: Retriever) -> Path:
+    return kb.bundles.folder / CERTIFICATES
+
+
+def _write(file: Path, value: dict[str, Any]) -> Path:
+    """All of it or nothing."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    draft = file.with_name(f".{file.name}.{os.getpid()}")
+    with draft.open("w", encoding="utf-8") as f:
+        json.dump(value, f, ensure_ascii=False, indent=1)
+        f.flush()
+        os.fsync(f.fileno())
+    return draft.replace(file)

@@ -1,0 +1,108 @@
+"""Raw vectors of nodes that a model has not seen: encoded and aligned by what it has learned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from graphretrieval.config import Config
+from graphretrieval.errors import InputRefused, SnapshotTooOld
+from graphretrieval.protocols import GraphStore
+from graphretrieval.retriever import features
+from graphretrieval.retriever.bundle import Embedded
+from graphretrieval.retriever.model import PROBABILITIES, Model
+from graphretrieval.sources.limits import Limits
+from graphretrieval.sources.media import MediaReader
+from graphretrieval.types import Array, Graph, Modality, Node, TextContent
+
+
+def raw_of(model: Model, nodes: Sequence[Node], config: Config) -> dict[str, Array]:
+    """Unscaled block vectors ``(len(nodes), d_block)``; zeros for nodes without content."""
+    out = {b: np.zeros((len(nodes), a.dim), np.float32) for b, a in model.aligners.items()}
+    by: dict[str, list[int]] = {}
+    for i, node in enumerate(nodes):
+        by.setdefault(node.modality, []).append(i)
+    with MediaReader(Limits.of(config)) as reader:
+        for modality, places in by.items():
+            mine = [nodes[i] for i in places]
+            if modality == Modality.CATEGORY:
+                _name_categories(model, mine, places, out)
+                continue
+            if modality in model.encoders:
+                found = {modality: features.encode(model.encoders[modality], mine, reader, config)}
+            else:
+                found = _brought(modality, mine)
+            for x in found.values():
+                for block, rows in model.align(modality, x).items():
+                    out[block][places] = rows
+    return out
+
+
+def _brought(modality: str, nodes: Sequence[Node]) -> dict[str, Array]:
+    try:
+        return features.own_vectors({modality: nodes})
+    except InputRefused:
+        return {}  # their file was moved away: as for media, the rows stay zero
+
+
+def _name_categories(
+    model: Model, nodes: Sequence[Node], places: Sequence[int], out: dict[str, Array]
+) -> None:
+    """A category is one-hot among the posteriors, elsewhere where its name lies."""
+    if Modality.TEXT in model.encoders:
+        names = [TextContent(n.title or n.text or n.id) for n in nodes]
+        x = np.asarray(model.encoders[Modality.TEXT].encode(names), np.float32)
+        for block, rows in model.align(Modality.TEXT, x).items():
+            if block != PROBABILITIES:
+                out[block][places] = rows
+    column = {name: i for i, name in enumerate(model.categories)}
+    posteriors = out.get(PROBABILITIES)
+    if posteriors is not None and posteriors.shape[1] == len(column):
+        for place, node in zip(places, nodes, strict=True):
+            if node.id in column:
+                posteriors[place, column[node.id]] = 1
+
+
+def catch_up(
+    model: Model,
+    store: GraphStore,
+    graph: Graph,
+    embedded: Embedded,
+    since: int,
+    config: Config,
+) -> dict[str, Array]:
+    """Raw vectors of all nodes of ``graph``: those embedded, and fresh ones where newer.
+
+    Args:
+        model: encodes what is new or changed.
+        store: holds the nodes.
+        graph: at the newest revision.
+        embedded: vectors of the nodes as they were at revision ``since``.
+        since: revision of ``embedded``.
+        config: limits and caches.
+    """
+    old = {name: i for i, name in enumerate(embedded.ids)}
+    source = np.array([old.get(name, -1) for name in graph.ids], np.int64)
+    changed = _changed(store, since)
+    stale = np.flatnonzero((source < 0) | np.array([i in changed for i in graph.ids], np.bool_))
+    known = np.flatnonzero(source >= 0)
+    raw = {}
+    for block, x in embedded.raw.items():
+        raw[block] = np.zeros((len(source), x.shape[1]), np.float32)
+        raw[block][known] = x[source[known]]
+    if len(stale):
+        found = store.get([graph.ids[int(i)] for i in stale])
+        there = [i for i, node in zip(stale, found, strict=True) if node is not None]
+        made = raw_of(model, [node for node in found if node is not None], config)
+        for block, x in raw.items():
+            x[stale] = 0
+            x[there] = made[block]
+    return raw
+
+
+def _changed(store: GraphStore, since: int) -> set[str]:
+    try:
+        return {node.id for node in store.changes_since(since).nodes}
+    except SnapshotTooOld:  # what was deleted is not told any more, but nodes know their revision
+        return {node.id for node in store.nodes() if node.revision > since}

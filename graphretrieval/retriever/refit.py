@@ -1,0 +1,125 @@
+"""A refit: the candidate learned from new links, judged beside the champion, and saved."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from graphretrieval.config import Config
+from graphretrieval.errors import NotFitted, SnapshotTooOld
+from graphretrieval.protocols import GraphStore, Progress, silent
+from graphretrieval.retriever.adapt import adapt
+from graphretrieval.retriever.bundle import Bundles, Embedded
+from graphretrieval.retriever.fresh import catch_up
+from graphretrieval.retriever.judge import NEW, Judge, Link, Slice, frozen, names, positions
+from graphretrieval.retriever.model import refine_nodes
+from graphretrieval.types import JSON, Bools, Edge, Graph
+
+#: How many standard errors beyond the tolerance a slice must lose to be called worse.
+SURE = 2.0
+
+
+def candidate(
+    store: GraphStore,
+    bundles: Bundles,
+    config: Config,
+    *,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> tuple[str, dict[str, JSON]]:
+    """Learn, judge and save a candidate, which is not put in service.
+
+    Returns:
+        Its version, and the verdict, which is saved with it; the champion's where nothing is new.
+
+    Raises:
+        NotFitted: there is no model to start from.
+    """
+    started = time.perf_counter()
+    found = bundles.load()
+    if found is None:
+        raise NotFitted("nothing has been learned yet", remedy="run `graphretrieval fit`")
+    model, embedded = found
+    current, since = str(model.meta["version"]), int(model.meta["revision"])
+    graph = store.export()
+    if graph.revision == since:
+        reason = f"nothing is newer than revision {since}"
+        empty: dict[str, JSON] = {"promoted": False, "champion": {}, "candidate": {}, "slices": []}
+        return current, {**empty, "reason": reason}
+    progress(0, 4, "encoding what is new")
+    raw = catch_up(model, store, graph, embedded, since, config)
+    new = _marks(graph, asserted_since(store, since))
+    held = frozen(graph, [tuple(x) for x in model.meta.get("frozen", ())], new)
+    free = np.ones(len(graph.src), np.bool_)
+    free[held] = False
+    progress(1, 4, "learning from new links")
+    made = adapt(model, graph, raw, np.flatnonzero(new & free), np.flatnonzero(~new & free), seed)
+    progress(2, 4, "comparing with the model in service")
+    judge = Judge.of(graph, held, new, seed)
+    ranks = judge.reciprocal_ranks(model, raw), judge.reciprocal_ranks(made.model, made.raw)
+    slices = judge.slices(*ranks)
+    promoted, reason = judged(slices, float(config["refit_tolerance"]))
+    progress(3, 4, "saving the candidate")
+    scores = [{"mrr": round(x, 4)} for x in (slices[0].champion, slices[0].candidate)]
+    report = {
+        **made.report,
+        "promoted": promoted,
+        "reason": reason,
+        "tolerance": float(config["refit_tolerance"]),
+        "champion": scores[0],
+        "candidate": scores[1],
+        "slices": [s.to_json() for s in slices],
+    }
+    made.model.meta = {
+        **{k: v for k, v in model.meta.items() if k not in ("version", "at")},
+        "kind": "refit",
+        "parent": current,
+        "seed": seed,
+        "revision": graph.revision,
+        "frozen": [list(link) for link in names(graph, held)],
+        "refit": report,
+        "seconds": round(time.perf_counter() - started, 1),
+    }
+    refined = refine_nodes(made.model, graph, made.raw)
+    saved = Embedded(tuple(graph.ids), made.raw, refined)
+    version = bundles.save(made.model, saved, promote=False)
+    progress(4, 4, "saving the candidate")
+    return version, report
+
+
+def judged(slices: Sequence[Slice], tolerance: float) -> tuple[bool, str]:
+    """Whether a candidate may be promoted, and why (not)."""
+    whole = slices[0]
+    if not whole.questions:
+        return True, "there are no frozen links to judge by; nothing speaks against it"
+    for part in slices:
+        allowed = tolerance if part is whole else 2 * tolerance
+        if part.name == NEW:
+            continue
+        if part.difference < -max(allowed, SURE * part.unsure if part is not whole else allowed):
+            return False, (
+                f"worse on {part.name}: {part.candidate:.3f} against {part.champion:.3f} "
+                f"(tolerance {allowed:.3f}, {part.questions} questions)"
+            )
+    return True, (
+        f"not worse than {tolerance:.3f} on any slice: {whole.candidate:.3f} against "
+        f"{whole.champion:.3f} ({whole.questions} questions)"
+    )
+
+
+def asserted_since(store: GraphStore, since: int) -> list[Edge]:
+    """Edges that were asserted or changed after a revision."""
+    try:
+        edges: Sequence[Edge] = store.changes_since(since).edges
+    except SnapshotTooOld:  # deletions that far back are forgotten, but edges know their revision
+        edges = [e for e in store.edges() if e.revision > since]
+    return [e for e in edges if e.status == "asserted"]
+
+
+def _marks(graph: Graph, edges: Sequence[Edge]) -> Bools:
+    links: list[Link] = [(e.src, e.type, e.dst) for e in edges]
+    out = np.zeros(len(graph.src), np.bool_)
+    out[positions(graph, links)] = True
+    return out

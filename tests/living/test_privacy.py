@@ -1,0 +1,229 @@
+"""Forgetting leaves nothing behind, says what it removed, and survives a kill."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import graphretrieval as gr
+from graphretrieval import lifecycle, privacy
+from graphretrieval.config import Config
+from graphretrieval.errors import QueryError, UnknownNode
+from graphretrieval.protocols import GraphStore
+from graphretrieval.retriever import Retriever
+from graphretrieval.retriever.bundle import Bundles
+from graphretrieval.types import DESCRIBES, PART_OF, Edge, Node
+
+from . import world
+from .world import descriptions
+
+SECRET = "Zanzibarquux Melchisedek"
+MARKS = [m.encode() for m in (SECRET, SECRET.casefold(), "zanzibarquux", "/private/letter.txt")]
+
+
+@pytest.fixture
+def told(
+    new_store: Callable[[], GraphStore],
+    tmp_path: Path,
+    config: Config,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Retriever:
+    """A collection with a secret in it, of which models were learned twice."""
+    world.register(monkeypatch)
+    store = new_store()
+    world.topics(store)
+    letter = Node("letter", "source", uri="/private/letter.txt", title=SECRET)
+    parts = [
+        Node("letter#0", "text", "/private/letter.txt", text=f"topic1 {SECRET} begins", lang="en"),
+        Node("letter#1", "text", "/private/letter.txt", text=f"topic1 {SECRET} ends", lang="en"),
+        Node("portrait", "image", sha256="ab" * 32, title=f"topic1 {SECRET}"),
+    ]
+    edges = [Edge(p.id, PART_OF, "letter") for p in parts[:2]]
+    edges += [Edge("letter#0", DESCRIBES, "img001"), Edge("letter#0", DESCRIBES, "portrait")]
+    store.upsert([letter, *parts], edges)
+    kb = world.served(store, tmp_path / "world", config)
+    kb.store.upsert([], descriptions(range(60, 110)))
+    lifecycle.refit(kb)
+    kb.search("topic1 text", k=5)
+    return kb
+
+
+def holding(kb: Retriever, *folders: Path) -> list[Path]:
+    """Files that hold a mark of what is to be forgotten."""
+    place = getattr(kb.store, "path", None)  # a store that is a file
+    roots = [*folders, kb.bundles.folder, *([Path(place).parent] if place else [])]
+    files = {f for root in roots for f in root.rglob("*") if f.is_file()}
+    return sorted(f for f in files if any(mark in f.read_bytes() for mark in MARKS))
+
+
+def test_the_secret_is_there_before_it_is_forgotten(told: Retriever, tmp_path: Path) -> None:
+    assert {name for name, _ in told.store.text_search([SECRET])[0]} >= {"letter#0", "letter#1"}
+    if getattr(told.store, "path", None):
+        assert holding(told, tmp_path)
+
+
+def test_no_artefact_holds_what_was_forgotten(told: Retriever, tmp_path: Path) -> None:
+    certificate = lifecycle.forget(told, ["letter", "portrait"], by="ada")
+    assert holding(told, tmp_path) == []
+    ids = ["letter", "letter#0", "letter#1", "portrait"]
+    assert certificate["ids"] == ids
+    assert told.store.get(ids) == [None] * 4
+    assert told.store.text_search([SECRET]) == [[]]
+    assert not set(ids) & set(told.store.export().ids)
+    for version in told.bundles.versions():
+        found = told.bundles.load(version)
+        assert found is not None
+        assert not set(ids) & set(found[1].ids)
+    found_now = {h.id for h in told.search(f"topic1 {SECRET}", k=50).hits}
+    assert not set(ids) & found_now
+
+
+def test_what_neighbours_had_absorbed_is_gone_as_if_it_had_never_been(
+    told: Retriever, new_store: Callable[[], GraphStore], tmp_path: Path
+) -> None:
+    lifecycle.forget(told, ["letter"])
+    model = told.serving.newest().model
+    other = new_store()
+    world.topics(other)
+    other.upsert([Node("portrait", "image", sha256="ab" * 32, title=f"topic1 {SECRET}")])
+    other.upsert([], descriptions(range(60, 110)))
+    kb = Retriever(other, tmp_path / "other", told.config)
+    live = world.live_of(other, told.config, depth=1)
+    live.model.meta["revision"] = other.revision
+    model.meta["revision"] = other.revision
+    from graphretrieval.retriever.bundle import Embedded
+    from graphretrieval.retriever.live import Live
+
+    nothing = {b: np.zeros((0, world.DIM), np.float32) for b in model.aligners}
+    anew = Live.load("v1", model, Embedded((), nothing, nothing), 0, other, kb.config, primed=True)
+    ids = ["img001", "img009", "portrait", "txt001"]
+    ours = told.vectors(ids)
+    rows = [anew.row[i] for i in ids]
+    blocks = [*anew.vectors.raw.values(), *anew.vectors.refined.values()]
+    np.testing.assert_allclose(ours, np.concatenate([x[rows] for x in blocks], 1), atol=2e-3)
+
+
+def test_the_certificate_says_what_and_when_and_holds_no_content(told: Retriever) -> None:
+    certificate = lifecycle.forget(told, ["letter"], by="ada")
+    assert certificate["removed"]["nodes"] == 3
+    assert certificate["removed"]["vectors"] == {"v1": 3, "v2": 3}
+    assert certificate["statistics_in_models"] == ["v1", "v2"]
+    kept = privacy.certificates(told)
+    assert [c["by"] for c in kept] == ["ada"]
+    assert kept[0]["done_at"] >= kept[0]["at"]
+    assert "letter" not in json.dumps(kept)
+
+
+def test_other_nodes_of_the_same_content_are_named(told: Retriever) -> None:
+    told.store.upsert([Node("copy", "text", text=f"topic1 {SECRET} begins", lang="en")])
+    certificate = lifecycle.forget(told, ["letter"])
+    assert certificate["same_content_in"] == ["copy"]
+
+
+@pytest.mark.parametrize("step", ["delete", "forget_files", "export", "strip"])
+def test_a_killed_forgetting_is_finished_by_the_next(
+    told: Retriever, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Bundles if step == "strip" else type(told.store), step, killed)
+        with pytest.raises(KeyboardInterrupt):
+            lifecycle.forget(told, ["letter", "portrait"])
+    assert len(privacy.resume(told)) == 1
+    assert privacy.resume(told) == []
+    assert holding(told, tmp_path) == []
+    assert told.store.get(["letter#0"]) == [None]
+
+
+def test_a_strip_killed_between_its_files_leaves_a_model_that_can_be_read(
+    told: Retriever, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replaced = Path.replace
+    calls: list[str] = []
+
+    def killed(self: Path, target: Path) -> Path:
+        calls.append(Path(target).name)
+        if calls.count("vectors.safetensors") == 1:
+            raise KeyboardInterrupt
+        return replaced(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            told.bundles.strip("v2", ["letter"])
+    assert told.bundles.load("v2") is not None
+    assert told.bundles.strip("v2", ["letter"]) == 1
+    assert told.bundles.load("v2") is not None
+
+
+def test_an_unknown_node_is_refused_and_nothing_is_forgotten(told: Retriever) -> None:
+    with pytest.raises(UnknownNode, match="nowhere"):
+        lifecycle.forget(told, ["letter", "nowhere"])
+    assert told.store.get(["letter"])[0] is not None
+    assert privacy.certificates(told) == []
+
+
+def test_what_was_forgotten_does_not_come_back_with_its_file(tmp_path: Path) -> None:
+    folder = tmp_path / "letters"
+    folder.mkdir()
+    (folder / "a.txt").write_text("keep me", "utf-8")
+    (folder / "b.txt").write_text("forget me", "utf-8")
+    config = Config({"cache_dir": str(tmp_path / "cache")})
+    with gr.open(tmp_path / "x.db", config=config) as kb:
+        kb.add(folder)
+        lifecycle.forget(kb, ["letters/b.txt"])
+        report = kb.add(folder)
+        assert [name for name, _ in report.refused] == ["letters/b.txt"]
+        assert "kept out" in report.refused[0][1]
+        assert {n.id for n in kb.store.nodes("text")} == {"letters/a.txt"}
+
+
+# --- updating ------------------------------------------------------------------------------
+
+
+def test_an_updated_text_is_found_by_its_new_words_only(kb: Retriever) -> None:
+    kb.update("txt005", text="topic5 marmalade")
+    assert kb.search("topic5 marmalade", target="text", k=1).hits[0].id == "txt005"
+    assert [name for name, _ in kb.store.text_search(["marmalade"])[0]] == ["txt005"]
+    assert kb.store.get(["txt005"])[0].text == "topic5 marmalade"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("changes", [{"modality": "image"}, {"id": "x"}, {"colour": "red"}])
+def test_what_cannot_be_updated_is_named(kb: Retriever, changes: dict[str, str]) -> None:
+    with pytest.raises((QueryError, TypeError), match=next(iter(changes))):
+        kb.update("txt005", **changes)
+    with pytest.raises(UnknownNode):
+        kb.update("nowhere", title="x")
+
+
+# --- redaction -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("redact", "kept"), [(1, set()), (0, {"artist", "taken", "place"})])
+def test_who_when_and_where_are_left_out_unless_asked_for(
+    tmp_path: Path, redact: int, kept: set[str]
+) -> None:
+    exif = Image.Exif()
+    exif[270], exif[315], exif[306] = "a boat", "Ada Lovelace", "1843:07:10 10:00:00"
+    exif.get_ifd(0x8825).update({1: "N", 2: (51.0, 30.0, 0.0), 3: "W", 4: (0.0, 7.0, 30.0)})
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    Image.new("RGB", (40, 30), "navy").save(folder / "boat.jpg", exif=exif)
+    config = Config({"cache_dir": str(tmp_path / "cache"), "redact": redact})
+    with gr.open(tmp_path / "x.db", config=config) as kb:
+        kb.add(folder)
+        node = next(kb.store.nodes("image"))
+    assert set(node.properties) == {"description"} | kept
+    if kept:
+        assert node.properties["place"] == "51.50000,-0.12500"
+    data = b"".join(
+        f.read_bytes() for f in tmp_path.rglob("*") if f.is_file() and f.suffix != ".jpg"
+    )
+    assert (b"Lovelace" in data) == bool(kept)

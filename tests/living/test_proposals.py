@@ -1,0 +1,182 @@
+"""Missing links are proposed with how sure that is, decided on by name, and learned from."""
+
+from __future__ import annotations
+
+import pytest
+
+from graphretrieval import lifecycle, proposals
+from graphretrieval.errors import NothingToLearn, QueryError
+from graphretrieval.retriever import Retriever
+from graphretrieval.types import DESCRIBES, IN_CATEGORY, Edge, Node
+
+from .world import descriptions
+
+
+@pytest.fixture
+def learned(kb: Retriever) -> Retriever:
+    """The collection with a model that has been corrected, so that it knows what it does."""
+    kb.store.upsert([], descriptions(range(60, 110)))
+    assert lifecycle.refit(kb).promoted
+    return kb
+
+
+def topic(kb: Retriever, name: str) -> str:
+    node = kb.store.get([name])[0]
+    assert node is not None
+    return str(node.text or node.title).split()[0]
+
+
+def edge_of(kb: Retriever, p: proposals.Proposal) -> Edge | None:
+    found = [e for e in kb.store.edges(p.type, status=None) if (e.src, e.dst) == (p.src, p.dst)]
+    return found[0] if found else None
+
+
+# --- what is proposed ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("type", [DESCRIBES, IN_CATEGORY])
+def test_sure_proposals_are_mostly_right_and_new(learned: Retriever, type: str) -> None:
+    before = {(e.src, e.dst) for e in learned.store.edges(type)}
+    found = proposals.propose(learned, type=type, limit=30)
+    assert len(found) == 30
+    assert {p.type for p in found} == {type}
+    assert not before & {(p.src, p.dst) for p in found}
+    assert [p.confidence for p in found] == sorted((p.confidence for p in found), reverse=True)
+    assert all(0 <= p.confidence <= 1 and p.reasons for p in found)
+    right = sum(topic(learned, p.src) == topic(learned, p.dst) for p in found)
+    assert right >= 20
+
+
+def test_a_category_above_the_items_own_is_not_proposed(learned: Retriever) -> None:
+    learned.store.upsert(
+        [Node("cat:all", "category", title="topic1 topic2 topic3")],
+        [Edge(f"cat:{t}", "SUBCATEGORY_OF", "cat:all") for t in range(8)],
+    )
+    inside = {e.src for e in learned.store.edges(IN_CATEGORY)}
+    found = proposals.propose(learned, type=IN_CATEGORY, limit=1000)
+    assert found
+    assert not [p for p in found if p.dst == "cat:all" and p.src in inside]
+
+
+def test_proposals_change_no_answer_until_accepted(learned: Retriever) -> None:
+    learned.serving.prime()  # vectors read from disk are rounded, those a delta begins from not
+    before = learned.search("topic2 text", k=20).to_json()["hits"]
+    proposals.propose(learned, limit=50)
+    assert learned.search("topic2 text", k=20).to_json()["hits"] == before
+
+
+def test_the_same_question_has_the_same_proposals(learned: Retriever) -> None:
+    once = proposals.propose(learned, type=DESCRIBES, limit=10)
+    assert proposals.propose(learned, type=DESCRIBES, limit=10) == once
+
+
+def test_shared_neighbours_are_named_among_the_reasons(learned: Retriever) -> None:
+    found = proposals.propose(learned, type=DESCRIBES, limit=200)
+    named = [r for p in found for r in p.reasons if r.startswith("both are linked to ")]
+    assert named
+    assert all(r.removeprefix("both are linked to ").split(",")[0] for r in named)
+
+
+def test_confidence_is_calibrated_on_links_it_did_not_learn_from(learned: Retriever) -> None:
+    about = proposals.reliability(learned, DESCRIBES)
+    assert about["pairs"] > 50
+    assert about["expected_calibration_error"] < 0.15
+    assert sum(b["pairs"] for b in about["bins"]) == about["pairs"]
+
+
+def test_the_most_useful_are_unsure_and_name_each_item_once(learned: Retriever) -> None:
+    useful = proposals.propose(learned, type=DESCRIBES, limit=20, by_usefulness=True)
+    ends = [end for p in useful for end in (p.src, p.dst)]
+    assert len(ends) == len(set(ends))
+    every = proposals.propose(learned, type=DESCRIBES, limit=1000)
+    doubt = [sum(p.confidence * (1 - p.confidence) for p in x) / len(x) for x in (useful, every)]
+    assert doubt[0] > doubt[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [({"type": "NEXT"}, "are not proposed"), ({"limit": 0}, "limit is 0")],
+)
+def test_a_bad_question_says_what_is_wrong(
+    learned: Retriever, arguments: dict[str, object], problem: str
+) -> None:
+    with pytest.raises(QueryError, match=problem):
+        proposals.propose(learned, **arguments)  # type: ignore[arg-type]
+
+
+def test_a_type_with_too_few_links_is_refused_by_name_and_left_out_otherwise(
+    learned: Retriever,
+) -> None:
+    with pytest.raises(NothingToLearn, match="too few"):
+        proposals.propose(learned, type="RELATED_TO")
+    assert {p.type for p in proposals.propose(learned, limit=500)} == {DESCRIBES, IN_CATEGORY}
+
+
+# --- deciding --------------------------------------------------------------------------------
+
+
+def test_an_accepted_link_counts_in_the_next_search(learned: Retriever) -> None:
+    p = proposals.propose(learned, type=DESCRIBES, limit=1)[0]
+    decision = proposals.accept(learned, p.id, "ada")
+    assert (decision["verdict"], decision["by"]) == ("accepted", "ada")
+    edge = edge_of(learned, p)
+    assert edge is not None
+    assert (edge.status, edge.origin, edge.weight) == ("asserted", "user", 1.0)
+    hits = {h.id: h for h in learned.search(node=p.src, target="image", k=120).hits}
+    assert hits[p.dst].path is not None
+    assert [s.type for s in hits[p.dst].path.steps] == [DESCRIBES]  # type: ignore[union-attr]
+
+
+def test_a_rejected_link_is_not_proposed_again_and_lowers_what_is_like_it(
+    learned: Retriever,
+) -> None:
+    before = proposals.propose(learned, type=DESCRIBES, limit=60)
+    for p in before[:20]:
+        proposals.reject(learned, p.id, "ada")
+    after = {p.id: p for p in proposals.propose(learned, type=DESCRIBES, limit=60)}
+    assert not {p.id for p in before[:20]} & after.keys()
+    both = [p for p in before[20:] if p.id in after]
+    assert both
+    assert sum(after[p.id].confidence for p in both) < sum(p.confidence for p in both)
+
+
+def test_undo_takes_back_the_last_decision_and_keeps_the_record(learned: Retriever) -> None:
+    p = proposals.propose(learned, type=DESCRIBES, limit=1)[0]
+    proposals.reject(learned, p.id, "ada")
+    proposals.undo(learned, p.id, "bob")
+    proposals.accept(learned, p.id, "bob")
+    undone = proposals.undo(learned, p.id, "ada")
+    assert (undone["verdict"], undone["by"], undone["undone_by"]) == ("accepted", "bob", "ada")
+    edge = edge_of(learned, p)
+    assert edge is not None
+    assert edge.status == "proposed"
+    record = proposals.decisions(learned)
+    assert [(d["verdict"], d["by"], d["undone_by"]) for d in record] == [
+        ("rejected", "ada", "bob"),
+        ("accepted", "bob", "ada"),
+    ]
+    assert all(d["undone_at"] >= d["at"] for d in record)
+    with pytest.raises(QueryError, match="nothing was decided"):
+        proposals.undo(learned, p.id, "ada")
+
+
+def test_what_was_decided_is_not_decided_again_unnoticed(learned: Retriever) -> None:
+    p = proposals.propose(learned, type=DESCRIBES, limit=1)[0]
+    proposals.accept(learned, p.id, "ada")
+    with pytest.raises(QueryError, match="was accepted by ada"):
+        proposals.reject(learned, p.id, "bob")
+
+
+@pytest.mark.parametrize("act", [proposals.accept, proposals.reject, proposals.undo])
+def test_nobody_and_nothing_are_refused(learned: Retriever, act: object) -> None:
+    with pytest.raises(QueryError, match="nobody"):
+        act(learned, "p-1", " ")  # type: ignore[operator]
+    with pytest.raises(QueryError, match="p-1"):
+        act(learned, "p-1", "ada")  # type: ignore[operator]
+
+
+def test_a_forgotten_items_decisions_are_forgotten_too(learned: Retriever) -> None:
+    p = proposals.propose(learned, type=DESCRIBES, limit=1)[0]
+    proposals.reject(learned, p.id, "ada")
+    lifecycle.forget(learned, [p.src])
+    assert proposals.decisions(learned) == []
