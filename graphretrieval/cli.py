@@ -14,6 +14,7 @@ import typer
 
 from graphretrieval import __version__, cli_living, neo4j_cli
 from graphretrieval import config as settings
+from graphretrieval.api import commands
 from graphretrieval.errors import ConfigError, GraphRetrievalError, QueryError
 from graphretrieval.explain import command as explain_command
 
@@ -33,6 +34,10 @@ models_app = typer.Typer(help="Versions of what was learned.", no_args_is_help=T
 app.add_typer(models_app, name="models")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+Refiner = Annotated[
+    str | None,
+    typer.Option(help="propagate, none, sage, gat, rgcn, hgt, sign or auto (docs/refiners.md)."),
+]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
 
 
@@ -132,15 +137,13 @@ def add(
 def fit(
     seed: Seed = 0,
     method: Annotated[str | None, typer.Option(help="Aligners to learn, joined by commas.")] = None,
-    refiner: Annotated[str | None, typer.Option(help="propagate or none.")] = None,
+    refiner: Refiner = None,
     json: Json = False,
 ) -> None:
     """Learn from what was added; writes a model version and puts it in service."""
     from graphretrieval import render
 
-    _given.config = _given.config.replace(
-        **{k: v for k, v in {"aligners": method, "refiner": refiner}.items() if v is not None}
-    )
+    _given.config = _learning(method, refiner)
     with _open() as kb, render.bars() as progress:
         version = kb.fit(seed=seed, progress=progress)
         info = kb.info()
@@ -266,6 +269,7 @@ def evaluate(
     controls: Annotated[bool, typer.Option(help="Also without and with wrong graphs.")] = False,
     parts: Annotated[bool, typer.Option(help="Also each part of the score alone.")] = False,
     method: Annotated[str | None, typer.Option(help="Aligners, joined by commas.")] = None,
+    refiner: Refiner = None,
     seeds: Annotated[int, typer.Option(help="How many seeds.")] = 1,
     out: Annotated[Path | None, typer.Option(help="Write the rows as JSON.")] = None,
     json: Json = False,
@@ -274,7 +278,7 @@ def evaluate(
     from graphretrieval import render
     from graphretrieval.evaluation import protocols
 
-    config = _given.config if method is None else _given.config.replace(aligners=method)
+    config = _given.config = _learning(method, refiner)
     plan = protocols.Plan(
         protocol,
         relevance=relevance,
@@ -315,8 +319,22 @@ def demo(
     run(collection, out, _given.config, seed=seed)
 
 
+<<<<<<< HEAD
 explain_command.mount(app, lambda: _open(), lambda x: _term(x), lambda: _given.json)
+=======
+commands.mount(app, _open)
+>>>>>>> main
 neo4j_cli.mount(app, lambda: (_given.config, _given.json))
+
+
+def _learning(method: str | None, refiner: str | None) -> settings.Config:
+    """The settings with what a command says about learning; names are checked before any work."""
+    from graphretrieval import registry
+
+    given = {"aligners": method, "refiner": refiner}
+    config = _given.config.replace(**{k: v for k, v in given.items() if v is not None})
+    registry.resolve("refiner", config["refiner"])
+    return config
 
 
 def _say(result: dict[str, Any], json: bool) -> None:

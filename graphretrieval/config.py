@@ -46,19 +46,50 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("audio_rate", 16_000, "recordings are encoded at this many samples a second", 4000),
     Setting("text_model", "auto", "text model: auto, none, a hub name in the cache, or a path"),
     Setting("aligners", "posteriors,pivot,words", "spaces learned and joined, by name"),
-    Setting("refiner", "propagate", "how vectors are refined over edges, or none"),
+    Setting(
+        "refiner",
+        "propagate",
+        "how vectors absorb their neighbours': propagate, none, sage, gat, rgcn, hgt, sign, or "
+        "auto, which chooses by hidden links",
+    ),
+    Setting("checkpoints", "", "folder that training goes on from after a kill; empty keeps none"),
     Setting(
         "redact", 1, "1 keeps of EXIF only description and copyright; 0 also who, when, where", 0
     ),
     Setting("refit_tolerance", 0.01, "reciprocal rank that a refitted model may lose", 0),
     Setting("index", "exact", "nearest-vector index; store: the one that Neo4j keeps"),
+    Setting("anonymous", "loopback", "who may read without a key: loopback, always or never"),
+    Setting(
+        "allowed_hosts", "", "host names the service answers to, beside loopback's and its own"
+    ),
+    Setting("cors_origins", "", "web origins that may call the service, joined by commas"),
+    Setting("max_body_mb", 32, "larger requests are refused", 1),
+    Setting("query_seconds", 30.0, "a query that takes longer is given up", 0.1),
+    Setting("search_workers", 2, "queries worked on at once", 1),
+    Setting("queue", 32, "queries that may wait; more are told to come back later", 0),
+    Setting("cost_per_minute", 60_000, "cost that one client may spend a minute; 0 is no limit", 0),
+    Setting("max_subscriptions", 20, "streams that one client may hold open", 1),
+    Setting("trusted_only", False, "run only GraphQL documents that were registered"),
+    Setting("trusted_documents", "", "folder of .graphql files to register beside the page's own"),
+    Setting("jwt_issuer", "", "identity provider whose signed tokens are accepted"),
+    Setting("jwt_audience", "graphretrieval", "whom such a token must be meant for"),
+    Setting("jwt_keys", "", "file or https URL of the provider's public keys (JWKS)"),
+    Setting("jwt_role_claim", "role", "claim of the token that holds read, write or admin"),
 )
 
 _BY_NAME = {row.name: row for row in SETTINGS}
 
 
 #: Settings that say where things lie and how fast they go, not what is learned from them.
-_PLACES = ("store", "cache_dir", "data_dir", "media_url", "snapshot_max_bytes", "threads")
+_PLACES = (
+    "store",
+    "cache_dir",
+    "checkpoints",
+    "data_dir",
+    "media_url",
+    "snapshot_max_bytes",
+    "threads",
+)
 
 
 @dataclass(frozen=True)
@@ -128,9 +159,17 @@ def _row(name: str) -> Setting:
 def _cast(row: Setting, value: Any, given_as: str) -> Any:
     kind = type(row.default)
     try:
-        cast = kind(value)
+        cast = _truth(value) if kind is bool else kind(value)
     except (TypeError, ValueError) as e:
         raise ConfigError(f"{given_as} is {value!r}, but must be of type {kind.__name__}") from e
     if row.least is not None and float(cast) < row.least:
         raise ConfigError(f"{given_as} is {value!r}, but must be at least {row.least:g}")
     return cast
+
+
+def _truth(value: Any) -> bool:
+    """``bool("false")`` is true; the environment means what it says."""
+    said = str(value).strip().lower()
+    if said not in ("true", "false", "1", "0", "yes", "no", "on", "off"):
+        raise ValueError(said)
+    return said in ("true", "1", "yes", "on")

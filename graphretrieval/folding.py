@@ -7,9 +7,8 @@ import unicodedata
 from functools import cache
 from importlib.resources import files
 
-_HAN = r"\u3400-\u9fff\uf900-\ufaff"
-# runs of Han characters, or words of any other script
-_TOKEN = re.compile(rf"[{_HAN}]+|[^\W_{_HAN}]+")
+# with the signs for repetition and zero, and the rare characters beyond the first plane
+_HAN = r"\u3005\u3007\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _IS_HAN = re.compile(rf"[{_HAN}]")
 # "one", "this" or "that" with the measure word of what is counted, which says little about it
 _MEASURED = re.compile("[一这那][只个条张头匹辆把朵件架艘座本棵片群些种位]")
@@ -37,7 +36,7 @@ STOP_WORDS = frozenset(
 
 def fold(text: str) -> str:
     """NFKC, case folding, simplified characters for traditional ones, white space collapsed."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     if _IS_HAN.search(folded):
         folded = folded.translate(_simplified())
     return " ".join(folded.split())
@@ -45,7 +44,7 @@ def fold(text: str) -> str:
 
 def words(text: str) -> list[str]:
     """Words and Han runs of folded text, in order."""
-    return _TOKEN.findall(fold(text))
+    return _token().findall(fold(text))
 
 
 def tokens(text: str) -> list[str]:
@@ -64,8 +63,20 @@ def is_han(token: str) -> bool:
 
 
 @cache
+def _token() -> re.Pattern[str]:
+    """Runs of Han characters, or words of any other script with the marks on their letters.
+
+    Vowels of Hindi or Thai are marks, which ``\\w`` leaves out.
+    """
+    marks = "".join(c for c in map(chr, range(0x300, 0x1F000)) if unicodedata.category(c)[0] == "M")
+    return re.compile(rf"[{_HAN}]+|[^\W_{_HAN}](?:[^\W_{_HAN}]|[{marks}])*")
+
+
+@cache
 def _simplified() -> dict[int, str]:
     """Traditional → simplified, one character each, from OpenCC's dictionary."""
     table = files("opencc").joinpath("dictionary", "TSCharacters.txt").read_text("utf-8")
     rows = (line.split("\t") for line in table.splitlines() if "\t" in line)
-    return {ord(t): s.split(" ")[0] for t, s in rows if len(t) == 1}
+    first = {t: s.split(" ")[0] for t, s in rows if len(t) == 1}
+    # 薴 → 苧 → 苎: all forms of a character end at the same one
+    return {ord(t): first.get(s, s) for t, s in first.items()}

@@ -44,6 +44,12 @@ _ROWS: dict[str, dict[str, tuple[str, str | None]]] = {
     "refiner": {
         "none": ("graphretrieval.gnn.none:NoRefiner", None),
         "propagate": ("graphretrieval.gnn.propagate:PropagateRefiner", None),
+        "sage": ("graphretrieval.gnn.sage:SageRefiner", None),
+        "gat": ("graphretrieval.gnn.gat:GatRefiner", None),
+        "rgcn": ("graphretrieval.gnn.rgcn:RgcnRefiner", None),
+        "hgt": ("graphretrieval.gnn.hgt:HgtRefiner", None),
+        "sign": ("graphretrieval.gnn.sign:SignRefiner", None),
+        "auto": ("graphretrieval.gnn.auto:AutoRefiner", None),
     },
     "index": {
         "exact": ("graphretrieval.indexes.exact:ExactIndex", None),

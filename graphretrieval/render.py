@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from rich import markup
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -18,7 +18,21 @@ from graphretrieval.types import JSON, Answer, Hit, Path
 if TYPE_CHECKING:
     from graphretrieval.retriever.ingest import Report
 
+# they join letters of Persian or Hindi, and the parts of an emoji
+_JOINERS = "\u200c\u200d"
 ARROWS = {"out": "─{}→", "in": "←{}─"}
+
+
+def printable(text: str) -> str:
+    """Text on one line that commands nothing to a terminal: no escapes, no change of direction."""
+    return "".join(
+        c if c.isprintable() or c in _JOINERS else " " if c.isspace() else "\ufffd" for c in text
+    )
+
+
+def _escaped(text: str) -> str:
+    """Text from a collection, as a table or line shows it, whatever it holds."""
+    return markup.escape(printable(text))
 
 
 def console() -> Console:
@@ -58,9 +72,9 @@ def bars(quiet: bool = False) -> Iterator[Callable[[int, int, str], None]]:
 def print_error(problem: str, remedy: str = "") -> None:
     """What went wrong and what to do, on stderr."""
     err = Console(stderr=True, highlight=False)
-    err.print(f"[bold red]error:[/] {escape(problem)}")
+    err.print(f"[bold red]error:[/] {_escaped(problem)}")
     if remedy:
-        err.print(f"[dim]→[/] {escape(remedy)}")
+        err.print(f"[dim]→[/] {_escaped(remedy)}")
 
 
 def print_report(report: Report) -> None:
@@ -74,7 +88,7 @@ def print_report(report: Report) -> None:
     if report.refused:
         out.print(f"[yellow]{len(report.refused)} refused:[/]")
         for uri, reason in report.refused[:20]:
-            out.print(f"  {escape(uri)}: {escape(reason)}")
+            out.print(f"  {_escaped(uri)}: {_escaped(reason)}")
         if len(report.refused) > 20:
             out.print(f"  … and {len(report.refused) - 20} more (--json lists all)")
 
@@ -94,12 +108,12 @@ def print_answer(answer: Answer, *, explain: bool = False) -> None:
             f"{hit.score:.3f}",
             sure,
             hit.node.modality,
-            escape(title(hit)),
-            escape(hit.id),
+            _escaped(title(hit)),
+            _escaped(hit.id),
         )
         if explain:
-            table.add_row("", "", "", "", f"[dim]{escape(parts(hit))}[/]", "")
-            table.add_row("", "", "", "", f"[dim]{escape(way(hit.path))}[/]", "")
+            table.add_row("", "", "", "", f"[dim]{_escaped(parts(hit))}[/]", "")
+            table.add_row("", "", "", "", f"[dim]{_escaped(way(hit.path))}[/]", "")
     if answer.hits:
         out.print(table)
     else:
@@ -110,6 +124,7 @@ def title(hit: Hit) -> str:
     """A hit's title or the beginning of its text, with its language and place."""
     node = hit.node
     words = node.text if node.modality == "text" and node.text else node.title or node.id
+    words = " ".join(printable(words).split())
     short = words if len(words) <= 70 else words[:69] + "…"
     if node.start is not None and node.unit:
         short += f" ({node.unit} {node.start:g}–{node.end:g})"
@@ -138,10 +153,10 @@ def way(path: Path | None) -> str:
 def print_info(info: Mapping[str, JSON]) -> None:
     """Counts of nodes and edges, and the model in service."""
     out = console()
-    out.print(f"{info['store']} at revision {info['revision']}")
+    out.print(f"{_escaped(str(info['store']))} at revision {info['revision']}")
     for kind in ("nodes", "edges"):
         counts = ", ".join(f"{n} {name}" for name, n in sorted(info[kind].items()))
-        out.print(f"{kind}: {counts or 'none'}")
+        out.print(f"{kind}: {_escaped(counts) or 'none'}")
     learned = info["learned"]
     if learned is None:
         out.print("no model yet: run `graphretrieval fit`")
@@ -165,4 +180,4 @@ def print_rows(rows: Sequence[Mapping[str, JSON]], columns: Sequence[str]) -> No
 def _cell(value: JSON) -> str:
     if value is None:
         return ""
-    return f"{value:.3f}" if isinstance(value, float) else escape(str(value))
+    return f"{value:.3f}" if isinstance(value, float) else _escaped(str(value))

@@ -137,13 +137,15 @@ class FileStamp:
 class Batch:
     """A handful of files read: committed in one transaction, acknowledged together.
 
-    ``done`` counts the inputs (files or rows) looked at, for the progress bar.
+    ``done`` counts the inputs (files or rows) looked at, for the progress bar. ``whole`` names
+    files all of whose nodes are here: what such a file had before and has no more is to go.
     """
 
     nodes: Sequence[Node] = ()
     edges: Sequence[Edge] = ()
     files: Sequence[FileStamp] = ()
     done: int = 0
+    whole: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ def test_every_registered_name_leads_to_a_class_that_knows_its_name(kind: str, n
 def test_a_mistyped_name_is_answered_with_the_nearest() -> None:
     with pytest.raises(NotRegistered, match="Did you mean 'propagate'") as found:
         registry.resolve("refiner", "propagte")
-    assert "Choices: none, propagate" in str(found.value)
+    assert "Choices: auto, gat, hgt, none, propagate" in str(found.value)
 
 
 def test_a_class_without_a_row_is_refused() -> None:

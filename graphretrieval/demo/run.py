@@ -10,6 +10,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
+
 from graphretrieval import render
 from graphretrieval.config import Config
 from graphretrieval.demo.collections import Collection, obtain
@@ -21,6 +23,8 @@ from graphretrieval.sources.media import MediaReader
 from graphretrieval.types import JSON
 
 HITS = 5
+#: What to ask next, in English of pictures and in Chinese of sounds.
+TRY = {"stamps": ("something that flies", "乐器"), "toy": ("a yellow sun", "波浪")}
 
 
 def run(name: str, out: Path, config: Config, *, seed: int = 0) -> None:
@@ -80,7 +84,7 @@ def _answers(kb: Retriever, collection: Collection, screen: Any) -> list[Shown]:
         first = bool(answer.hits) and answer.hits[0].id in wanted
         right += first
         mark = "[green]✓[/]" if first else "[red]✗[/]"
-        best = render.title(answer.hits[0]) if answer.hits else "nothing"
+        best = escape(render.title(answer.hits[0])) if answer.hits else "nothing"
         screen.print(f" {mark} {query['text']} → {query['target']}: {best}", markup=True)
         heading = f"{query['text']} → {query['target']}"
         shown.append(Shown(heading, answer, wanted))
@@ -97,12 +101,18 @@ def _answers(kb: Retriever, collection: Collection, screen: Any) -> list[Shown]:
 def written_down(name: str) -> list[Mapping[str, Any]]:
     """The queries whose right answers were written down before the first run."""
     if name != "stamps":
+        circle = ["toy/shapes/circle/red_circle.png"]
+        moon = [
+            f"toy/nature/moon/{x}" for x in ("red_moon.wav", "blue_moon.flac", "black_moon.wav")
+        ]
         return [
-            {"text": text, "target": target, "right": ()}
-            for text, target in (
-                ("a red circle", "image"),
-                ("红色的圆", "image"),
-                ("bell", "audio"),
+            {"text": text, "target": target, "right": right}
+            for text, target, right in (
+                ("a red circle", "image", circle),
+                ("红色的圆", "image", circle),
+                ("un círculo rojo", "image", circle),
+                ("moon", "audio", moon),
+                ("月亮", "audio", moon),
             )
         ]
     lines = files("graphretrieval.demo").joinpath("queries.jsonl").read_text("utf-8")
@@ -142,9 +152,10 @@ def _next(collection: Collection, out: Path, screen: Any) -> None:
     if shutil.which("graphretrieval") is None:
         store = f".venv/bin/{store}"
     screen.print("Try next:")
+    words, chinese = TRY.get(collection.name, TRY["toy"])
     for command in (
-        f'{store} search "something that flies" --target image --explain',
-        f"{store} search 乐器 --target audio",
+        f'{store} search "{words}" --target image --explain',
+        f"{store} search {chinese} --target audio",
         f"{store} info",
     ):
         screen.print(f"  {command}", markup=False, highlight=False)

@@ -46,7 +46,9 @@ class Tfidf:
         counts = self._counts(texts)
         seen = np.asarray((counts > 0).sum(axis=0)).ravel()
         often = np.argsort(-seen, kind="stable")[: self.max_columns]
-        self.buckets_ = np.sort(often[seen[often] >= (2 if len(texts) > 50 else 1)])
+        telling = often[seen[often] >= (2 if len(texts) > 50 else 1)]
+        # texts without a word still have a column, so that all that follows has one
+        self.buckets_ = np.sort(telling) if len(telling) else often[:1]
         self.idf_ = np.log((1 + len(texts)) / (1 + seen[self.buckets_])).astype(np.float32) + 1
         return self._weighed(counts[:, self.buckets_])
 

@@ -27,7 +27,11 @@ from graphretrieval.types import Array, Ints, State, TextContent
 PENALTIES = (1e-2, 1e-1, 1.0, 3.0, 10.0)
 # Chinese texts beside English ones that a correction of their own is learned from
 FEWEST = 50
-VERSION = "text-2"
+# axes of a singular value below this share of the first are left out: where a collection speaks of
+# few things they only tell its languages apart (measured: 68 bilingual captions of 18 things have
+# 17 axes above .47 and the rest below .031; 254 pictures' real captions have 253 above .06)
+RANK = 0.04
+VERSION = "text-3"
 
 
 class TextEncoder:
@@ -86,6 +90,9 @@ class TextEncoder:
         k = max(1, min(self.components, min(documents.shape) - 1))
         progress(1, 3, "learning words")
         _, s, vt = randomized_svd(documents, k, n_iter=4, random_state=seed)
+        real = s > RANK * max(s[0], 1e-6)
+        real[0] = True
+        s, vt = s[real], vt[real]
         # axes at their singular value's root: frequent topics do not drown the rest
         self.basis_ = (vt.T / np.sqrt(np.maximum(s, 1e-6))).astype(np.float16)
         progress(2, 3, "learning words")

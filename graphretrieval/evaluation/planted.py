@@ -3,8 +3,9 @@
 Pictures, texts and sounds carry a topic in noisy features; links join mostly what shares a topic.
 An aligner learns from links between training items; vectors are then refined over all links. A
 held-out item (none of whose links was learned from) asks for items of another modality, and the
-share of its topic among the first ten is counted, with and without the graph. The message-passing
-kernel is timed against scipy's product in the same run.
+share of its topic among the first ten is counted, with and without the graph. In the same run all
+refiners are compared on it (``refiners.py``) and the message-passing kernel is timed against
+scipy's product.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from scipy.sparse import csr_matrix
 from graphretrieval.aligners.cca import CcaAligner
 from graphretrieval.arrays import adjacency, csr, normalise
 from graphretrieval.cpus import threads
+from graphretrieval.evaluation.refiners import HIDDEN, LEARNED, compare, hide
 from graphretrieval.gnn.kernel import Messages, using
 from graphretrieval.gnn.propagate import PropagateRefiner
 from graphretrieval.indexes.exact import ExactIndex
@@ -59,8 +61,9 @@ def planted(n: int = 50_000, seed: int = 0) -> dict[str, JSON]:
 
     Returns:
         ``machine``, ``sizes``, ``p@10`` (``raw``, ``propagated``, ``unseen``, ``chance``),
-        ``refiner`` (depth, α, weights), ``kernel`` (a row for each width: milliseconds, ratio to
-        scipy, greatest difference from it), ``seconds``.
+        ``refiner`` (depth, α, weights), ``refiners`` (a row for each), ``kernel`` (a
+        row for each width: milliseconds, ratio to scipy, greatest difference from it),
+        ``seconds``.
     """
     started = time.perf_counter()
     count = threads()
@@ -69,7 +72,8 @@ def planted(n: int = 50_000, seed: int = 0) -> dict[str, JSON]:
         out: dict[str, JSON] = {
             "machine": {"cpu": cpu(), "threads": count, "torch": torch.__version__},
             "sizes": {"nodes": n, "edges": len(world.graph.src), "topics": TOPICS},
-            **precision(world, seed),
+            **precision(world, h := aligned(aligner(), world, seed), seed),
+            "refiners": side_by_side(world, h, seed),
             "kernel": [time_kernel(world.graph, width, seed) for width in (64, 128, 256)],
         }
     out["seconds"] = round(time.perf_counter() - started, 1)
@@ -103,14 +107,25 @@ def make(n: int, seed: int) -> Planted:
     return Planted(graph, features, topic, rng.random(n) < HELD)
 
 
-def precision(world: Planted, seed: int) -> dict[str, JSON]:
+def aligner() -> CcaAligner:
+    """The aligner of all nodes into one space."""
+    return CcaAligner(dims=SIGNAL, ridge=1e-2, power=1.0)
+
+
+def side_by_side(world: Planted, h: Array, seed: int) -> list[dict[str, JSON]]:
+    """P@10, R@10 of hidden edges and seconds of each refiner."""
+    graph, hidden = hide(world.graph, HIDDEN, seed)
+    queries = np.flatnonzero(world.held)[:QUESTIONS]
+    links = _links_to_learn(world, graph, LEARNED, seed)
+    return compare(
+        graph, h, links, hidden, lambda z: precision_at_10(world, queries, z[queries], z), seed=seed
+    )
+
+
+def precision(world: Planted, h: Array, seed: int) -> dict[str, JSON]:
     """P@10 of held-out items: by content alone, refined, and as new queries that join by links."""
     graph = world.graph
-    aligner = CcaAligner(dims=SIGNAL, ridge=1e-2, power=1.0)
-    h = aligned(aligner, world, seed)
-    edges = graph.edges_of(DESCRIBES)
-    learned = edges[~(world.held[graph.src[edges]] | world.held[graph.dst[edges]])]
-    links = np.sort(np.random.default_rng(seed).permutation(learned)[:1000])
+    links = _links_to_learn(world, graph, 1000, seed)
     started = time.perf_counter()
     refiner = PropagateRefiner().fit(graph, h, links, seed=seed)
     fitted = time.perf_counter()
@@ -214,6 +229,13 @@ def aligned(aligner: CcaAligner, world: Planted, seed: int) -> Array:
     return normalise(h)
 
 
+def _links_to_learn(world: Planted, graph: Graph, count: int, seed: int) -> Ints:
+    """Some DESCRIBES edges between items that are not held out."""
+    edges = graph.edges_of(DESCRIBES)
+    learned = edges[~(world.held[graph.src[edges]] | world.held[graph.dst[edges]])]
+    return np.sort(np.random.default_rng(seed).permutation(learned)[:count])
+
+
 def _links_of(graph: Graph, queries: Ints) -> Any:
     """The queries' links to nodes that do not ask, as q sparse rows."""
     both = adjacency(graph, direction="both")
@@ -265,6 +287,12 @@ def _print(out: dict[str, JSON]) -> None:
     print(f"{sizes['nodes']} nodes, {sizes['edges']} edges, {sizes['topics']} topics")
     print("P@10 of held-out items:", out["p@10"])
     print("refiner:", out["refiner"])
+    print(f"{'':18}   P@10  edge R@10  fit s  refine s")
+    for row in out["refiners"]:
+        print(
+            f"{row['refiner']:18} {row['p@10']:6.4f} {row['edge_r@10']:10.4f} "
+            f"{row['fit_seconds']:6.1f} {row['refine_seconds']:9.2f}"
+        )
     for row in out["kernel"]:
         print("kernel:", row)
     print(f"{out['seconds']} s")

@@ -22,6 +22,7 @@ from graphretrieval import metrics, render, splits
 from graphretrieval.config import Config
 from graphretrieval.errors import NotFitted, NothingToLearn, QueryError
 from graphretrieval.evaluation.controls import CONTROLS, controlled
+from graphretrieval.folding import fold
 from graphretrieval.protocols import Progress, silent
 from graphretrieval.retriever import Retriever, corpus, open
 from graphretrieval.retriever.corpus import Places
@@ -344,7 +345,8 @@ def _connected(
     keep[edges[np.isin(seen.dst[edges], bare)]] = False
     directions = []
     for target, gallery in places.rows.items():
-        mine = [(row, lang, texts[0]) for row, lang, texts in described if row in set(gallery)]
+        inside = set(gallery.tolist())
+        mine = [(row, lang, t[0]) for row, lang, t in described if row in inside]
         for name, members in _slices(mine, bare).items():
             if members:
                 answers = np.array([row for row, _, _ in members], np.int64)
@@ -374,8 +376,8 @@ def _described(
 ) -> list[tuple[int, str, Ints]]:
     """Test pictures and sounds, a language, and the texts to be taken out, the query first.
 
-    Pictures whose descriptions are the same to the letter go together, so that no twin of a
-    hidden text stays behind.
+    Pictures whose descriptions are the same go together, and copies of a hidden text are hidden
+    with it, so that no twin stays behind.
     """
     edges = graph.edges_of(DESCRIBES)
     wanted = plan.hide_lang or ((plan.lang,) if plan.lang else ())
@@ -391,8 +393,15 @@ def _described(
     for row, lang in sorted(texts):
         if row in test:
             mine = sorted(texts[row, lang], key=lambda text: graph.ids[text])
-            out.append((row, lang, np.array(mine if plan.hide_lang else mine[:1], np.int64)))
+            hidden = mine if plan.hide_lang else _alike(mine, nodes)
+            out.append((row, lang, np.array(hidden, np.int64)))
     return out
+
+
+def _alike(texts: Sequence[int], nodes: Mapping[int, Node]) -> list[int]:
+    """The first text and those that say the same, but for case, width or traditional forms."""
+    words = fold(nodes[texts[0]].text or "")
+    return [text for text in texts if fold(nodes[text].text or "") == words]
 
 
 def _test_media(

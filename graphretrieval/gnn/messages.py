@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -51,6 +51,23 @@ class Typed:
             kind.reshape(-1)[order],
             np.concatenate([graph.weight, graph.weight])[order].astype(np.float32),
             indptr,
+        )
+
+    def among(self, types: Sequence[str]) -> Typed:
+        """Only the messages of these types that weigh anything, types numbered in this order."""
+        number = {name: i for i, name in enumerate(types)}
+        code = np.array([number.get(t, -1) for t in self.types], np.int64)
+        kind = code[self.type] if len(code) else np.empty(0, np.int64)
+        kept = (kind >= 0) & (self.weight > 0)
+        before = np.concatenate([[0], np.cumsum(kept)])
+        return Typed(
+            self.n,
+            tuple(types),
+            self.listener[kept],
+            self.speaker[kept],
+            kind[kept],
+            self.weight[kept],
+            before[self.indptr],
         )
 
     def shares(self, x: Array) -> tuple[Array, Bools]:

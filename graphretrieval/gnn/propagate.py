@@ -16,12 +16,15 @@ from graphretrieval.arrays import Csr
 from graphretrieval.errors import NotFitted
 from graphretrieval.gnn.kernel import hop
 from graphretrieval.gnn.messages import Typed, has_vector, propagate, strengths
-from graphretrieval.gnn.trial import Trial, learn_strengths, trials
+from graphretrieval.gnn.trial import (
+    FEWEST_LINKS,
+    Trial,
+    learn_strengths,
+    surely_better,
+    trials,
+)
 from graphretrieval.protocols import Progress, silent
 from graphretrieval.types import JSON, Array, Graph, Ints, State
-
-# fewer held-out links than this cannot tell a useful graph from luck
-FEWEST_LINKS = 10
 
 
 class PropagateRefiner:
@@ -99,7 +102,7 @@ class PropagateRefiner:
             strength = learn_strengths(found, h, strength, depth, self.steps)
             ranks.append(self._judge(found, h, strength, depth))
             self.report_[f"mrr@{depth}"] = float(ranks[depth].mean())
-            if _surely_better(ranks[depth], ranks[best]):
+            if surely_better(ranks[depth], ranks[best]):
                 best, self.strength_ = depth, dict(strength)
         progress(self.max_depth, self.max_depth, "weighing relations")
         self.depth_ = best
@@ -184,13 +187,3 @@ class PropagateRefiner:
             z = self._rounds(trial.typed, h, strength, depth) if depth else h
             parts.append(trial.reciprocal_ranks(h, z, held_out=True))
         return np.concatenate(parts)
-
-
-def _surely_better(a: Array, b: Array) -> bool:
-    """Whether ranks are better by more than two standard errors, in logarithm.
-
-    Of reciprocal ranks themselves a few firsts decide; halving a rank should count the same
-    anywhere.
-    """
-    gain = np.log(a) - np.log(b)
-    return bool(gain.mean() > 2 * gain.std() / np.sqrt(len(gain)) and gain.mean() > 1e-6)

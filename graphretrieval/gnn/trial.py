@@ -15,6 +15,8 @@ from graphretrieval.types import Array, Bools, Graph, Ints
 
 # a fresh type counts this much beside the node's own vector before anything is learned
 START = 0.3
+# fewer held-out links than this cannot tell a useful graph from luck
+FEWEST_LINKS = 10
 # pulls strengths that the links say nothing about towards zero
 DECAY = 1e-3
 
@@ -32,8 +34,9 @@ class Group:
 
 @dataclass(frozen=True)
 class Trial:
-    """Links asked from one end: the messages that remain, and the questions."""
+    """Links asked from one end: the edges that remain, their messages, and the questions."""
 
+    graph: Graph = field(repr=False)
     typed: Typed
     groups: Sequence[Group]
 
@@ -61,16 +64,27 @@ def trials(graph: Graph, h: Array, edges: Ints, links: int, gallery: int, seed: 
         chosen = np.sort(rng.choice(edges, links, replace=False))
     else:
         chosen = np.sort(edges)
-    usable = ~_between_same_ends(graph, edges)
+    usable = ~between_same_ends(graph, edges)
     src, dst = graph.src.astype(np.int64), graph.dst.astype(np.int64)
     held_out = rng.permutation(len(chosen)) % 2 == 0
     out = []
     for asks, answers in ((src[chosen], dst[chosen]), (dst[chosen], src[chosen])):
         asking = np.zeros(len(graph.ids), np.bool_)
         asking[asks] = True
-        typed = Typed.of(graph, usable & ~asking[src] & ~asking[dst])
-        out.append(Trial(typed, _groups(graph, h, asks, answers, held_out, gallery, rng)))
+        left = graph.with_edges(usable & ~asking[src] & ~asking[dst])
+        groups = _groups(graph, h, asks, answers, held_out, gallery, rng)
+        out.append(Trial(left, Typed.of(left), groups))
     return out
+
+
+def surely_better(a: Array, b: Array) -> bool:
+    """Whether reciprocal ranks are better by more than two standard errors, in logarithm.
+
+    Of reciprocal ranks themselves a few firsts decide; halving a rank should count the same
+    anywhere.
+    """
+    gain = np.log(a) - np.log(b)
+    return bool(gain.mean() > 2 * gain.std() / np.sqrt(len(gain)) and gain.mean() > 1e-6)
 
 
 def learn_strengths(
@@ -173,7 +187,7 @@ def _all(found: Sequence[Trial]) -> Iterator[tuple[Trial, Group]]:
     return ((trial, group) for trial in found for group in trial.groups)
 
 
-def _between_same_ends(graph: Graph, edges: Ints) -> Bools:
+def between_same_ends(graph: Graph, edges: Ints) -> Bools:
     """Edges, of any relation and either way, that join two nodes a supervision edge joins."""
     n = len(graph.ids)
     src, dst = graph.src.astype(np.int64), graph.dst.astype(np.int64)

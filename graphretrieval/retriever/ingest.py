@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -109,16 +109,20 @@ def ingest(
     """
     start = time.perf_counter()
     tally = _Tally()
+    removed = 0
     with MediaReader(Limits.of(config)) as reader:
         source = open_source(path, reader, config, format=format, **options)
         known = store.files(str(path.resolve()))
         total = source.total()
-        moves = Moves(store, known)
-        for batch in source.batches(known):
-            _commit(store, _without(moves.followed(batch), forgotten, tally), known, tally)
+        moves, former = Moves(store, known), _Former(store, known)
+        for found in source.batches(known):
+            batch = moves.followed(found)
+            # before the batch and its stamps: a run killed in between reads the file again
+            removed += former.drop_outdated(batch)
+            _commit(store, _without(batch, forgotten, tally), known, tally)
             progress(tally.done, max(total, tally.done), "reading")
     store.forget_files(moves.moved)
-    removed = _prune(store, str(path.resolve())) if prune else 0
+    removed += _prune(store, str(path.resolve())) if prune else 0
     return Report(
         tally.nodes,
         tally.edges,
@@ -154,7 +158,7 @@ def _without(batch: Batch, forgotten: Set[str], tally: _Tally) -> Batch:
     gone = {node.id for node in out}
     edges = [e for e in batch.edges if e.src not in gone and e.dst not in gone]
     nodes = [node for node in batch.nodes if node.id not in gone]
-    return Batch(nodes, edges, batch.files, batch.done)
+    return replace(batch, nodes=nodes, edges=edges)
 
 
 class _Tally:
@@ -167,6 +171,31 @@ class _Tally:
     def unchanged(self, total: int) -> int:
         """Inputs that were only looked at."""
         return max(0, max(total, self.done) - self.files - len(self.refused))
+
+
+class _Former:
+    """What files held before: fragments and languages that a changed file no longer has."""
+
+    def __init__(self, store: GraphStore, known: Mapping[str, FileStamp]) -> None:
+        self.store, self.known = store, known
+        self._ids: dict[str, list[str]] | None = None
+
+    def drop_outdated(self, batch: Batch) -> int:
+        """Remove nodes that the batch's changed files had and have no more; how many."""
+        now = {stamp.uri: stamp for stamp in batch.files}
+        changed = [u for u in batch.whole if u in self.known and self.known[u] != now.get(u)]
+        if not changed:
+            return 0
+        if self._ids is None:
+            self._ids = {}
+            for node in _stored(self.store):
+                if node.uri in self.known:
+                    self._ids.setdefault(str(node.uri), []).append(node.id)
+        here = {node.id for node in batch.nodes}
+        outdated = [i for uri in changed for i in self._ids.get(uri, ()) if i not in here]
+        if outdated:
+            self.store.delete(outdated)
+        return len(outdated)
 
 
 def _commit(store: GraphStore, batch: Batch, known: Mapping[str, FileStamp], tally: _Tally) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -190,7 +191,11 @@ def _fit_refiners(
     hidden = _one_each(graph, hidden, seed)
     for i, (name, x) in enumerate(raw.items()):
         progress(i, len(raw), f"refining: {name}")
-        refiner = registry.resolve("refiner", config["refiner"])()
+        kind = registry.resolve("refiner", config["refiner"])
+        options: dict[str, Any] = {}
+        if config["checkpoints"] and getattr(kind, "resumes", False):
+            options["checkpoint"] = Path(config["checkpoints"]) / f"{name}.refiner"
+        refiner = kind(**options)
         model.refiners[name] = refiner.fit(graph, x, hidden, seed=seed, progress=progress)
 
 

@@ -62,7 +62,7 @@ class Moves:
             replace(e, src=name.get(e.src, e.src), dst=name.get(e.dst, e.dst)) for e in batch.edges
         ]
         self._leave_folders(sorted(now), {(e.src, e.type, e.dst) for e in edges})
-        return Batch(nodes, edges, stamps, batch.done)
+        return replace(batch, nodes=nodes, edges=edges, files=stamps)
 
     def _counterpart(self, node: Node) -> Node | None:
         """The stored node that is the same part of the same content in a file that is gone."""

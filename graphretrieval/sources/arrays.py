@@ -90,18 +90,17 @@ class ArraySource:
                     refused.append(FileStamp(uri, 0, 0, "", str(e)))
             yield Batch(nodes, batch.edges, [*batch.files, *refused], batch.done)
 
-    def _places(self) -> dict[str, int]:
-        """Row of each node in its modality's array, by the order of the list."""
+    def _places(self) -> dict[str, int | InputRefused]:
+        """Row of each node in its modality's array by the order of the list, or why it has none."""
         path = next(p for n in ("jsonl", "csv") if (p := self.path / f"nodes.{n}").is_file())
         count: Counter[str] = Counter()
-        out: dict[str, int] = {}
+        out: dict[str, int | InputRefused] = {}
         for _, values in read_rows(path):
             if isinstance(values, InputRefused):
                 continue
             name, modality = word(values, "id"), (word(values, "modality") or "").strip().lower()
-            given = number(values, "row")
             if name is not None:
-                out[name] = count[modality] if given is None else int(given)
+                out[name] = _row_of(values, count[modality])
             count[modality] += 1
         return out
 
@@ -137,11 +136,26 @@ def load_vectors(nodes: Sequence[Node]) -> Array:
     return np.vstack([v for v in out if v is not None])
 
 
-def _placed(node: Node, rows: Mapping[str, int], arrays: Mapping[str, tuple[_Place, int]]) -> Node:
+def _row_of(values: Mapping[str, Any], place: int) -> int | InputRefused:
+    """The row that an item names, or else its place in the list."""
+    try:
+        given = number(values, "row")
+    except InputRefused as e:
+        return e
+    if given is not None and given != int(given):
+        return InputRefused(f"row must be a whole number, not {given:g}")
+    return place if given is None else int(given)
+
+
+def _placed(
+    node: Node, rows: Mapping[str, int | InputRefused], arrays: Mapping[str, tuple[_Place, int]]
+) -> Node:
     if node.modality not in arrays or node.id not in rows:
         return node
     (file, name), length = arrays[node.modality]
     row = rows[node.id]
+    if isinstance(row, InputRefused):
+        raise row
     if not 0 <= row < length:
         raise InputRefused(f"{file} has {length} rows, the item asks for row {row}")
     vector: dict[str, JSON] = {"file": file, "array": name, "row": row}
@@ -186,7 +200,8 @@ def _names(path: Path) -> list[str]:
         return [""]
     try:
         if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as archive:
+            # opened here: numpy leaves the file of a damaged archive open
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 return list(archive.files)
         from safetensors import safe_open
 
@@ -206,7 +221,7 @@ def _open(path: Path, name: str) -> npt.NDArray[Any]:
         if path.suffix == ".npy":
             matrix = np.load(path, mmap_mode="r", allow_pickle=False)
         elif path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as archive:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 matrix = archive[name]
         else:
             from safetensors import safe_open

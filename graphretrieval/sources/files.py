@@ -61,7 +61,8 @@ def stamp(
     except (OSError, RuntimeError):  # a link to nowhere, or in a circle
         about = path.lstat()
     reason = None if refused is None else str(refused)
-    return FileStamp(str(path), about.st_size, about.st_mtime_ns, sha256, reason)
+    shown = str(path).encode("utf-8", "replace").decode()  # a name may be no text at all
+    return FileStamp(shown, about.st_size, about.st_mtime_ns, sha256, reason)
 
 
 def file_nodes(
@@ -161,6 +162,8 @@ def safe_walk(root: Path) -> Iterator[Path | InputRefused]:
 
 def danger(path: Path, inside: Path) -> UnsafeFile | None:
     """Why a path must not be opened, if there is a reason; ``inside`` is the resolved root."""
+    if any("\ud800" <= c <= "\udfff" for c in str(path)):
+        return UnsafeFile("its name is not in UTF-8", path, remedy="rename the file")
     try:
         real = path.resolve(strict=True)
         mode = real.stat().st_mode

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from graphretrieval.config import Config
-from graphretrieval.errors import InputRefused
+from graphretrieval.errors import InputRefused, InvalidNode
 from graphretrieval.sources.decode import Inspection
 from graphretrieval.sources.files import (
     UnsafeFile,
@@ -44,7 +44,7 @@ from graphretrieval.types import (
 #: Files read before they are handed on: what one transaction holds and one crash can cost.
 BATCH = 64
 _LANG = r"[a-z]{2,3}(?:_[A-Za-z]{2,4})?(?:@[a-z]+)?"
-_TRANSLATED = re.compile(rf"\s*({_LANG})\.utf-?8\s*=(.*)$")
+_TRANSLATED = re.compile(rf"\s*({_LANG})\.(?i:utf-?8)\s*=(.*)$")
 _SPOKEN = re.compile(rf"(.+)_desc(?:_({_LANG}))?$", re.I)
 
 
@@ -160,7 +160,8 @@ class FolderSource:
             if fresh:
                 out.edges += self._links(group, fresh, made, kept)
         self._categorise([n for nodes in made.values() for n in nodes], opened, out, seen)
-        return Batch(out.nodes, out.edges, out.files, sum(map(len, groups)))
+        whole = [str(path) for path, nodes in made.items() if nodes]
+        return Batch(out.nodes, out.edges, out.files, sum(map(len, groups)), whole)
 
     def _made(self, entries: Sequence[_Entry], out: _Found) -> dict[Path, list[Node]]:
         """Read files into ``out``; the nodes of each that could be read."""
@@ -172,6 +173,10 @@ class FolderSource:
                 nodes, edges, mark = self._nodes(entry, inspected.get(entry))
             except InputRefused as reason:
                 out.files.append(stamp(entry.path, refused=reason))
+                continue
+            except InvalidNode as e:  # its name, of which the id is made, is no line of text
+                unnamed = InputRefused(e.problem, remedy="rename the file")
+                out.files.append(stamp(entry.path, refused=unnamed))
                 continue
             made[entry.path] = nodes
             out.nodes += nodes

@@ -144,12 +144,18 @@ class _Work:
 
     def advance(self, children: list[_Child]) -> None:
         """Keep the children busy and take the answers that are ready; wait for at least one."""
-        for child in children:
+        for place, child in enumerate(children):
             if not child.todo and self._waiting:
                 # never far ahead of the reader, so that memory stays bounded
                 if self._waiting[0][0] >= self.read_out + self._window:
                     break
-                child.give(self._waiting.popleft(), self.calls)
+                numbers = self._waiting.popleft()
+                try:
+                    child.give(numbers, self.calls)
+                except OSError:  # it was ended while it had nothing to do: no file's fault
+                    child.end()
+                    children[place] = _Child(child.limits)
+                    children[place].give(numbers, self.calls)
         busy = {child.pipe: child for child in children if child.todo}
         for pipe in wait(list(busy)):
             self._take(busy[cast(Connection, pipe)], children)
@@ -190,8 +196,8 @@ class _Child:
 
     def give(self, numbers: list[int], calls: Sequence[_CALL]) -> None:
         """Send a handful of calls; their answers come one by one, in order."""
-        self.todo.extend(numbers)
         self.pipe.send([calls[i] for i in numbers])
+        self.todo.extend(numbers)
 
     def cause_of_death(self) -> InputRefused:
         """Why the process ended, as the reason to refuse the file it was at."""

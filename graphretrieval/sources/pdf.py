@@ -144,4 +144,4 @@ class PdfSource:
             category = category_id(self.category)
             edges += [Edge(node.id, IN_CATEGORY, category) for node in nodes[1:]]
             nodes.append(implied_node(category, IN_CATEGORY))
-        yield Batch(nodes, edges, [stamp], 1)
+        yield Batch(nodes, edges, [stamp], 1, [stamp.uri] if nodes else [])

@@ -73,6 +73,8 @@ def _opened(path: Path, limits: Limits) -> Image.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             picture = Image.open(path, formats=FORMATS)
+            # else Pillow maps an uncompressed TIFF that lies on its side by its upright size
+            picture.filename = ""
     except UnidentifiedImageError as e:
         raise Undecodable("it is no picture, or one in a format that is not read") from e
     except Image.DecompressionBombError as e:

@@ -1,0 +1,248 @@
+"""GraphQL queries over the toy museum."""
+
+from __future__ import annotations
+
+import base64
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from api.conftest import RED_CIRCLE, Site
+
+SEARCH = """query ($input: SearchInput!) { search(input: $input) {
+  edges { cursor score confidence parts { name value }
+          node { id modality title description(lang: "zh") }
+          path { anchor nodes { id title } edges { type direction } } explanation(lang: "zh") }
+  pageInfo { hasNextPage endCursor } model { version } revision degraded noMatch } }"""
+
+
+def ids(page: dict[str, Any]) -> list[str]:
+    return [e["node"]["id"] for e in page["search"]["edges"]]
+
+
+@pytest.mark.parametrize("text", ["a red circle", "红色的圆"])
+def test_words_in_two_languages_find_the_same_picture(site: Site, text: str) -> None:
+    page = site.ask(SEARCH, input={"text": text, "targets": ["image"], "k": 3})
+    assert ids(page)[0] == RED_CIRCLE
+    assert page["search"]["model"] == {"version": "v1"}
+    assert page["search"]["noMatch"] is False
+
+
+def test_parts_add_up_to_the_score_and_the_path_ends_at_the_hit(site: Site) -> None:
+    page = site.ask(SEARCH, input={"text": "a blue wave", "k": 10})
+    for edge in page["search"]["edges"]:
+        assert sum(p["value"] for p in edge["parts"]) == pytest.approx(edge["score"], abs=1e-3)
+        if edge["path"]:
+            assert edge["path"]["nodes"][-1]["id"] == edge["node"]["id"]
+            assert len(edge["path"]["edges"]) == len(edge["path"]["nodes"]) - 1
+        assert "主要依据" in edge["explanation"]
+
+
+def test_pages_go_on_where_the_last_ended(site: Site) -> None:
+    whole = ids(site.ask(SEARCH, input={"text": "sun", "targets": ["image"], "k": 9}))
+    pages: list[str] = []
+    after = None
+    for _ in range(3):
+        page = site.ask(SEARCH, input={"text": "sun", "targets": ["image"], "k": 3, "after": after})
+        pages += ids(page)
+        after = page["search"]["pageInfo"]["endCursor"]
+    assert pages == whole
+
+
+def test_a_cursor_of_another_query_is_refused(site: Site) -> None:
+    page = site.ask(SEARCH, input={"text": "sun", "k": 2})
+    after = page["search"]["pageInfo"]["endCursor"]
+    error = site.refused(SEARCH, input={"text": "moon", "k": 2, "after": after})
+    assert error["code"] == "BAD_CURSOR"
+    assert "begin again" in error["remedy"]
+
+
+@pytest.mark.parametrize(
+    "after", ["", "x", "%%%", base64.urlsafe_b64encode(b"[1,2,3]").decode(), "W10", "bnVsbA"]
+)
+def test_a_cursor_that_is_none_is_refused(site: Site, after: str) -> None:
+    error = site.refused(SEARCH, input={"text": "sun", "after": after})
+    assert error["code"] == "BAD_CURSOR"
+
+
+def test_a_cursor_outlives_a_change_of_the_graph(own: Site) -> None:
+    first = own.ask(SEARCH, input={"text": "sun", "targets": ["image"], "k": 4})
+    own.kb.link("toy/nature/moon/red_moon.png", "RELATED_TO", "toy/nature/sun/red_sun.png")
+    after = first["search"]["pageInfo"]["endCursor"]
+    second = own.ask(SEARCH, input={"text": "sun", "targets": ["image"], "k": 4, "after": after})
+    whole = ids(own.ask(SEARCH, input={"text": "sun", "targets": ["image"], "k": 20}))
+    place = whole.index(ids(first)[-1])
+    assert ids(second) == whole[place + 1 : place + 5]
+
+
+def test_several_terms_pull_and_push(site: Site) -> None:
+    plain = ids(site.ask(SEARCH, input={"text": "circle", "targets": ["image"], "k": 6}))
+    terms = [{"text": "circle"}, {"node": RED_CIRCLE, "weight": -0.2}]
+    pushed = ids(site.ask(SEARCH, input={"terms": terms, "targets": ["image"], "k": 6}))
+    assert RED_CIRCLE in plain
+    assert RED_CIRCLE not in pushed
+    assert any("circle" in i for i in pushed)
+
+
+def test_filters_keep_to_a_category_and_a_language(site: Site) -> None:
+    where = {"category": "cat:nature", "lang": "zh"}
+    page = site.ask(SEARCH, input={"text": "红色的", "targets": ["text"], "filter": where, "k": 8})
+    assert ids(page)
+    assert all(i.startswith("toy/nature/") and i.endswith("#zh_CN") for i in ids(page))
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({}, "number of terms"),
+        ({"text": "   "}, "empty"),
+        ({"text": "x", "k": 0}, "k is 0"),
+        ({"text": "x", "k": 101}, "k is 101"),
+        ({"text": "x", "targets": ["video"]}, "'video' is not a modality"),
+        ({"node": "nowhere"}, "no node is called 'nowhere'"),
+        ({"upload": "up_x"}, "no upload is called"),
+        ({"terms": [{"text": "a", "node": "b"}]}, "a term has 2"),
+        ({"terms": [{"text": "a"}] * 13}, "number of terms is 13"),
+        ({"text": "x", "filter": {"category": "zzz"}}, "no category 'zzz'"),
+    ],
+)
+def test_a_search_that_cannot_be_understood_says_why(
+    site: Site, asked: dict[str, Any], said: str
+) -> None:
+    error = site.refused(SEARCH, input=asked)
+    assert said in error["message"]
+    assert error["remedy"]
+    assert error["status"] in (200, 400)
+
+
+def test_a_node_shows_its_descriptions_categories_and_links(site: Site) -> None:
+    query = """query ($id: ID!) { node(id: $id) { id uri thumbnail description(lang: "es")
+      descriptions(lang: "zh", first: 1) { text lang } categories { id }
+      neighbours(types: ["describes"], direction: "in") { type source { id } target { id } } } }"""
+    node = site.ask(query, id=RED_CIRCLE)["node"]
+    assert node["description"] == "Un círculo rojo."
+    assert node["descriptions"] == [{"text": "一个红色的圆。", "lang": "zh_CN"}]
+    assert node["categories"] == [{"id": "cat:shapes/circle"}]
+    assert {e["target"]["id"] for e in node["neighbours"]} == {RED_CIRCLE}
+    assert len(node["neighbours"]) == 3
+    assert str(site.kb.path.parent) not in str(node)
+
+
+def test_nodes_come_in_order_with_null_for_those_that_are_not_there(site: Site) -> None:
+    query = "query ($ids: [ID!]!) { nodes(ids: $ids) { id } }"
+    found = site.ask(query, ids=["nowhere", RED_CIRCLE, "cat:shapes"])["nodes"]
+    assert [n and n["id"] for n in found] == [None, RED_CIRCLE, "cat:shapes"]
+
+
+def test_a_path_joins_a_sound_to_a_text(site: Site) -> None:
+    query = """query ($s: [ID!]!, $t: [ID!]!) { paths(sources: $s, targets: $t, maxHops: 4) {
+      nodes { id } edges { type direction } } }"""
+    sound, text = "toy/shapes/circle/red_circle.wav", "toy/shapes/circle/red_circle.txt#en"
+    found = site.ask(query, s=[sound, sound], t=[text, "nowhere"])["paths"]
+    assert found[0]["nodes"][0]["id"] == sound
+    assert found[0]["nodes"][-1]["id"] == text
+    assert found[1] is None
+
+
+def test_categories_form_a_tree_with_counts_that_add_up(site: Site) -> None:
+    query = """{ categories { id total { name count } cover { id }
+      children { id total { name count } parent { id } items { name count } } } }"""
+    tops = site.ask(query)["categories"]
+    assert [t["id"] for t in tops] == ["cat:nature", "cat:shapes"]
+    for top in tops:
+        total = {c["name"]: c["count"] for c in top["total"]}
+        below: Counter[str] = Counter()
+        for child in top["children"]:
+            assert child["parent"]["id"] == top["id"]
+            below.update({c["name"]: c["count"] for c in child["total"]})
+        assert total == {"image": 24, "audio": 12, "text": 72} == dict(below)
+        assert top["cover"]["id"].endswith(".png")
+
+
+def test_labels_are_told_apart_without_training(site: Site) -> None:
+    query = """query ($node: ID, $labels: [String!]!) {
+      classify(node: $node, labels: $labels) { label share } }"""
+    found = site.ask(query, node=RED_CIRCLE, labels=["moon", "圆", "wave"])["classify"]
+    assert found[0]["label"] == "圆"
+    assert sum(x["share"] for x in found) == pytest.approx(1, abs=1e-4)
+
+
+def test_classify_wants_one_thing_and_some_labels(site: Site) -> None:
+    assert "0 of text, node" in site.refused('{ classify(labels: ["a"]) { label } }')["message"]
+    both = '{ classify(text: "a", node: "b", labels: ["a"]) { label } }'
+    assert "2 of text, node" in site.refused(both)["message"]
+    none = '{ classify(text: "a", labels: []) { label } }'
+    assert "0 labels" in site.refused(none)["message"]
+
+
+def test_recommend_is_like_the_liked_and_leaves_them_out(site: Site) -> None:
+    liked = [f"toy/nature/wave/{c}_wave.png" for c in ("red", "blue")]
+    query = """query ($l: [ID!]!) {
+      recommend(liked: $l, targets: ["image"], k: 3) { edges { node { id } } } }"""
+    found = [e["node"]["id"] for e in site.ask(query, l=liked)["recommend"]["edges"]]
+    assert not set(found) & set(liked)
+    assert all("wave" in i for i in found)
+
+
+def test_a_question_is_answered_with_citations_of_the_collection(site: Site) -> None:
+    query = """{ ask(question: "a blue wave", lang: "en") {
+      noMatch citations { text node { id } about { id } } } }"""
+    found = site.ask(query)["ask"]
+    assert found["citations"][0]["text"] == "A blue wave."
+    assert "toy/nature/wave/blue_wave.png" in {n["id"] for n in found["citations"][0]["about"]}
+
+
+def test_a_picture_is_captioned_by_what_is_known_then_by_what_is_found(site: Site) -> None:
+    query = 'query ($n: ID) { caption(node: $n, lang: "es", k: 3) { text known lang } }'
+    found = site.ask(query, n=RED_CIRCLE)["caption"]
+    assert found[0] == {"text": "Un círculo rojo.", "known": True, "lang": "es"}
+    assert [c["known"] for c in found] == [True, False, False]
+
+
+def test_a_neighbourhood_has_its_centre_at_the_origin(site: Site) -> None:
+    query = """query ($id: ID!) { neighbourhood(id: $id, hops: 2, limit: 20) {
+      nodes { x y hop node { id } } edges { sourceId targetId } leftOut } }"""
+    found = site.ask(query, id=RED_CIRCLE)["neighbourhood"]
+    at = {n["node"]["id"]: n for n in found["nodes"]}
+    assert (at[RED_CIRCLE]["x"], at[RED_CIRCLE]["y"], at[RED_CIRCLE]["hop"]) == (0, 0, 0)
+    assert 3 < len(at) <= 20
+    assert all(abs(n["x"]) <= 1.001 and abs(n["y"]) <= 1.001 for n in found["nodes"])
+    assert all({e["sourceId"], e["targetId"]} <= set(at) for e in found["edges"])
+
+
+def test_stats_and_models_say_what_serves(site: Site) -> None:
+    found = site.ask(
+        "{ stats { revision model nodes { name count } } "
+        "models { version inService directions { source target map queries } } }"
+    )
+    assert {"name": "image", "count": 48} in found["stats"]["nodes"]
+    (model,) = found["models"]
+    assert (model["version"], model["inService"]) == ("v1", True)
+    assert all(0 <= d["map"] <= 1 for d in model["directions"])
+
+
+def test_a_page_costs_as_many_store_calls_for_fifty_hits_as_for_five(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    store = site.kb.store
+    for name in ("get", "neighbours", "paths"):
+        real = getattr(store, name)
+
+        def counted(*a: Any, _real: Any = real, _name: str = name, **k: Any) -> Any:
+            calls.append(_name)
+            return _real(*a, **k)
+
+        monkeypatch.setattr(store, name, counted)
+    query = """query ($k: Int!) { search(input: {text: "sun", k: $k}) { edges {
+      node { id description(lang: "zh") descriptions { id } categories { id title } source { id }
+        neighbours(first: 5) { source { id } target { id } } }
+      path { nodes { id description } } explanation } } }"""
+    counts = {}
+    for k in (5, 50):
+        calls.clear()
+        assert len(site.ask(query, k=k)["search"]["edges"]) == k
+        counts[k] = len(calls)
+    assert counts[50] <= counts[5] + 2
+    assert counts[50] <= 24

@@ -1,0 +1,246 @@
+"""What a visitor and a curator do on the page, end to end in a real browser."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+from e2e.conftest import Served
+
+RED_CIRCLE = "toy/shapes/circle/red_circle.png"
+BLUE_WAVE = "toy/nature/wave/blue_wave"
+
+
+def first(page: Any, kind: str) -> str:
+    page.wait_for_selector(f".shelf.of-{kind} .card")
+    found: str = page.get_attribute(f".shelf.of-{kind} .card", "data-id")
+    return found
+
+
+@pytest.mark.parametrize(
+    ("locale", "words", "shelf"),
+    [("en-US", "a red circle", "Pictures"), ("zh-CN", "红色的圆", "图像")],
+)
+def test_words_in_both_languages_find_the_picture(
+    browse: Any, locale: str, words: str, shelf: str
+) -> None:
+    page = browse("/", locale=locale)
+    page.fill("#q", words)
+    page.keyboard.press("Enter")
+    assert first(page, "image") == RED_CIRCLE
+    assert page.inner_text("#shelf-pictures") == shelf
+    assert page.get_attribute("html", "lang") == locale.replace("en-US", "en")
+    assert page.locator(".shelf.of-text .card q").first.inner_text() in (
+        "A red circle.",
+        "一个红色的圆。",
+    )
+
+
+def test_a_dropped_picture_is_searched_by(browse: Any, served: Served) -> None:
+    page = browse("/")
+    page.wait_for_selector(".rooms li")
+    data = base64.b64encode(
+        Path(str(served.kb.store.get([f"{BLUE_WAVE}.png"])[0].uri)).read_bytes()
+    ).decode()  # type: ignore[union-attr]
+    drop = """data => {
+      const bytes = Uint8Array.from(atob(data), c => c.charCodeAt(0));
+      const transfer = new DataTransfer();
+      transfer.items.add(new File([bytes], "found.png", {type: "image/png"}));
+      const how = {dataTransfer: transfer, bubbles: true, cancelable: true};
+      document.body.dispatchEvent(new DragEvent("drop", how));
+    }"""
+    page.evaluate(drop, data)
+    assert first(page, "image") == f"{BLUE_WAVE}.png"
+    assert page.inner_text(".chip span >> nth=0") == "found.png"
+
+
+def test_an_uploaded_sound_is_searched_by_with_words_beside_it(browse: Any, served: Served) -> None:
+    page = browse("/")
+    sound = str(served.kb.store.get([f"{BLUE_WAVE}.flac"])[0].uri)  # type: ignore[union-attr]
+    page.set_input_files("#file", sound)
+    assert first(page, "audio") == f"{BLUE_WAVE}.flac"
+    page.fill("#q", "wave")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/*q=wave")
+    assert "wave" in first(page, "image")
+    assert page.locator("audio").first.get_attribute("src").startswith("/api/media?id=")
+
+
+def test_a_recorded_sound_is_sent_as_wav(browse: Any, served: Served) -> None:
+    page = browse("/", permissions=["microphone"])
+    with page.expect_response("**/api/uploads") as answered:
+        page.click("#record")
+        page.wait_for_selector("#record.on")
+        page.wait_for_timeout(600)  # there must be something to hear
+        page.click("#record")
+    upload = served.application.service.uploads.get(answered.value.json()["id"])
+    assert upload.modality == "audio"
+    data = upload.path.read_bytes()
+    assert (data[:4], data[8:12]) == (b"RIFF", b"WAVE")
+    assert len(data) > 10_000
+    page.wait_for_selector(".shelf.of-audio .card")
+
+
+def test_why_shows_the_parts_and_the_path_and_gives_the_focus_back(browse: Any) -> None:
+    page = browse("/#/?q=blue%20wave")
+    page.wait_for_selector(".shelf.of-audio .card")
+    button = page.locator(".shelf.of-audio .card button").first
+    button.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector("dialog[open] .way")
+    assert "Found mostly" in page.inner_text("dialog .lead")
+    assert page.locator("dialog .bar i").count() >= 1
+    assert page.locator("dialog .way .thumb").count() >= 1
+    assert "your query" in page.inner_text("dialog .way")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("dialog", state="detached")
+    assert button.evaluate("b => b === document.activeElement")
+
+
+def test_a_node_is_reached_by_keyboard_and_its_graph_leads_on(browse: Any) -> None:
+    page = browse("/#/?q=red%20circle")
+    page.wait_for_selector(".shelf.of-image .card a")
+    page.locator(".shelf.of-image .card a").first.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector("svg.graph .dot")
+    assert page.inner_text("h1") == "A red circle."
+    assert page.evaluate("document.activeElement.tagName") == "H1"
+    assert page.locator(".graph .dot").count() > 3
+    page.locator(".graph .dot:not(.own)").first.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url(lambda url: "red_circle.png" not in url)
+    page.wait_for_selector("svg.graph .dot.own")
+
+
+def test_the_same_search_is_copied_as_graphql(browse: Any) -> None:
+    page = browse("/#/?q=moon")
+    page.wait_for_selector(".filters")
+    page.click("text=As GraphQL")
+    words = page.input_value("dialog textarea")
+    assert "query Search" in words
+    assert '"text": "moon"' in words
+
+
+def test_results_are_shown_mixed_and_the_choice_is_kept(browse: Any) -> None:
+    page = browse("/#/?q=moon")
+    page.wait_for_selector(".filters")
+    page.click("text=Mixed")
+    page.wait_for_selector(".shelf.of-mixed .card")
+    page.reload()
+    page.wait_for_selector(".shelf.of-mixed .card")
+
+
+def test_a_reader_may_look_at_the_inbox_but_not_judge(browse: Any) -> None:
+    page = browse("/#/proposals")
+    page.wait_for_selector(".inbox .note, .inbox .proposal")
+    assert page.is_disabled("#look")
+    assert "admin link" in page.inner_text(".head")
+
+
+def test_a_curator_accepts_undoes_links_and_trains(browse: Any, served: Served) -> None:
+    page = browse(served.admin())
+    page.wait_for_selector("#role:not([hidden])")
+    assert "admin=" not in page.url
+    # an accepted proposal becomes an edge, and undone it is a proposal again
+    page.click("text=Proposals")
+    page.click("#look")
+    page.wait_for_selector(".proposal", timeout=60_000)
+    ident = page.get_attribute(".proposal", "data-id")
+    page.locator(".proposal .accept").first.click()
+    page.wait_for_selector(f'.proposal[data-id="{ident}"]', state="detached")
+    page.wait_for_selector(".toast")
+    edge = next(d for d in _decisions(served) if d["proposal"] == ident)
+    assert _is_linked(served, edge)
+    page.click(".toast button")
+    page.wait_for_selector(f'.proposal[data-id="{ident}"]')
+    assert not _is_linked(served, edge)
+    page.locator(".proposal .reject").first.click()
+    page.wait_for_selector(f'.proposal[data-id="{ident}"]', state="detached")
+    # a link made on a node's page changes what the next search finds
+    far = "toy/nature/moon/pink_moon.png"
+    before = _score(served, far)
+    page.goto(f"{served.url}/#/node/{RED_CIRCLE.replace('/', '%2F')}")
+    page.select_option("#relation", "RELATED_TO")
+    page.fill("#other", far)
+    page.click("form.linker button")
+    page.wait_for_selector(".toast >> text=Linked")
+    assert _score(served, far) > before
+    # training makes a version and says whether it went into service
+    page.click("text=Models")
+    page.wait_for_selector(".version")
+    versions = page.locator(".version").count()
+    page.click("#retrain")
+    page.locator(".version").nth(versions).wait_for(timeout=120_000)
+    assert served.kb.bundles.versions()[-1] in page.inner_text(".versions")
+    served.kb.bundles.promote(served.kb.bundles.versions()[-1])
+    page.reload()
+    page.wait_for_selector("#rollback:not([disabled])")
+    page.click("#rollback")
+    page.wait_for_selector(".toast >> text=in service again")
+    assert served.kb.bundles.current() == "v1"
+
+
+def _decisions(served: Served) -> list[dict[str, Any]]:
+    from graphretrieval.proposals import decisions
+
+    return decisions(served.kb)
+
+
+def _is_linked(served: Served, edge: dict[str, Any]) -> bool:
+    links = served.kb.store.neighbours([edge["src"]], direction="out")[0]
+    return any((e.type, e.dst) == (edge["type"], edge["dst"]) for e in links)
+
+
+def _score(served: Served, ident: str) -> float:
+    hits = served.kb.search("a red circle", target="image", k=48).hits
+    return next((h.score for h in hits if h.id == ident), 0.0)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/#/?q=a%20red%20circle",
+        "/#/node/toy%2Fshapes%2Fcircle%2Fred_circle.png",
+        "/#/models",
+        "/#/proposals",
+        "/console",
+    ],
+)
+def test_axe_finds_nothing_serious(browse: Any, path: str, scheme: str) -> None:
+    page = browse(path, color_scheme=scheme)
+    page.wait_for_load_state("networkidle") if path == "/console" else page.wait_for_selector(
+        "main .page h1", state="attached"
+    )
+    page.wait_for_selector(".rooms li, .card, .dot, .version, .inbox li, #types details")
+    found = Axe().run(page).response["violations"]
+    bad = [
+        f"{v['id']}: {n['html'][:120]}"
+        for v in found
+        if v["impact"] in ("serious", "critical")
+        for n in v["nodes"]
+    ]
+    assert bad == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/#/?q=moon", "/#/node/toy%2Fshapes%2Fcircle%2Fred_circle.png", "/#/models", "/console"],
+)
+def test_nothing_is_wider_than_a_phone(browse: Any, path: str) -> None:
+    page = browse(path, viewport={"width": 360, "height": 740}, locale="zh-CN")
+    page.wait_for_selector(".rooms li, .card, .dot, .version, #types details")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_the_console_runs_its_examples_and_documents_the_schema(browse: Any) -> None:
+    page = browse("/console")
+    page.wait_for_selector("#types details")
+    page.click("#run")
+    page.wait_for_selector("#result >> text=revision")
+    assert "search(input)" in page.inner_text("#types")

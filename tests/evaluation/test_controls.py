@@ -1,0 +1,76 @@
+"""Wrong graphs are wrong in one way only; what is learned from stays the same."""
+
+from __future__ import annotations
+
+from collections import Counter
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from graphretrieval.config import Config
+from graphretrieval.evaluation.controls import CONTROLS, controlled, rewired
+from graphretrieval.retriever.material import Material
+from graphretrieval.types import Graph
+
+
+def graph(seed: int = 0, n: int = 300, m: int = 2000) -> Graph:
+    rng = np.random.default_rng(seed)
+    src, dst = rng.integers(0, n, (2, m)).astype(np.int32)
+    relation = rng.integers(0, 3, m).astype(np.int16)
+    ids = [f"n{i:04d}" for i in range(n)]
+    modality = (np.arange(n) % 2).astype(np.int16)
+    weight = rng.random(m).astype(np.float32)
+    return Graph(ids, ("image", "text"), modality, ("A", "B", "C"), src, dst, relation, weight)
+
+
+def material(g: Graph) -> Material:
+    empty: Any = SimpleNamespace()
+    return Material(g, g, empty, {}, None, {}, empty, empty, empty, empty, empty)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 999), st.integers(1, 30), st.integers(0, 60))
+def test_rewiring_keeps_every_nodes_degrees_in_every_relation(seed: int, n: int, m: int) -> None:
+    g = graph(seed, n, m)
+    other = rewired(g, seed)
+    for end in ("src", "dst"):
+        before, after = (
+            Counter(zip(x.relation.tolist(), getattr(x, end).tolist(), strict=True))
+            for x in (g, other)
+        )
+        assert before == after
+    np.testing.assert_array_equal(other.weight, g.weight)
+
+
+def test_rewiring_leaves_hardly_a_true_edge() -> None:
+    g = graph()
+    other = rewired(g, 0)
+    assert (other.dst == g.dst).mean() < 0.05
+    assert (rewired(g, 1).dst != other.dst).mean() > 0.9
+    np.testing.assert_array_equal(rewired(g, 0).dst, other.dst)
+
+
+def test_dropping_leaves_half_of_the_true_edges() -> None:
+    g = graph()
+    found, _ = controlled(material(g), Config(), "dropped", 0)
+    left = set(zip(found.messages.src.tolist(), found.messages.dst.tolist(), strict=True))
+    assert left <= set(zip(g.src.tolist(), g.dst.tolist(), strict=True))
+    assert len(found.messages.src) / len(g.src) == pytest.approx(0.5, abs=0.05)
+
+
+def test_each_control_takes_one_thing_away() -> None:
+    g = graph()
+    given = material(g)
+    for control in CONTROLS:
+        found, config = controlled(given, Config(), control, 0)
+        assert found.graph is g  # what aligners learn from
+        edges = len(found.messages.src)
+        assert edges == {"no_graph": 0}.get(control, edges)
+        same = control in ("full", "no_gnn", "no_path")
+        assert (found.messages is g) is same
+        assert found.paths is (control != "no_path")
+        assert (config["refiner"] == "none") is (control == "no_gnn")

@@ -1,0 +1,337 @@
+"""Each protocol hides what it asks for: no edge, label, text or twin of it is left."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import graphretrieval as gr
+from graphretrieval.config import Config
+from graphretrieval.errors import NothingToLearn, QueryError
+from graphretrieval.evaluation import protocols
+from graphretrieval.evaluation.protocols import Plan, Trial, evaluate, evaluate_folder, prepare
+from graphretrieval.folding import fold
+from graphretrieval.types import Edge, Graph, Node
+
+from .world import name, write_world
+
+CONFIG = Config({"text_model": "none"})
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[gr.Retriever]:
+    """Read by all tests, changed by none."""
+    folder = tmp_path_factory.mktemp("evaluation")
+    with gr.open(folder / "world.db", config=CONFIG) as kb:
+        assert kb.add(write_world(folder / "world")).refused == ()
+        yield kb
+
+
+@pytest.fixture
+def kb(tmp_path: Path) -> Iterator[gr.Retriever]:
+    """One of a test's own, without given splits."""
+    with gr.open(tmp_path / "own.db", config=CONFIG) as out:
+        out.add(write_world(tmp_path / "world", split=False))
+        yield out
+
+
+def trial_of(kb: gr.Retriever, **plan: Any) -> tuple[Trial, dict[str, Any], Graph]:
+    graph = kb.store.export()
+    nodes = {graph.row[n.id]: n for n in kb.store.nodes()}
+    trial, encoders = prepare(kb, graph, nodes, Plan(**plan), 0)
+    return trial, encoders, graph
+
+
+def ids(graph: Graph, rows: Any) -> set[str]:
+    return {graph.ids[int(i)] for i in rows}
+
+
+def triples(graph: Graph) -> set[tuple[str, str, str]]:
+    return {
+        (graph.ids[s], graph.relations[r], graph.ids[d])
+        for s, r, d in zip(graph.src, graph.relation, graph.dst, strict=True)
+    }
+
+
+def assert_untouched(trial: Trial, hidden: set[str]) -> None:
+    """No edge of the hidden nodes is learned from or carries a message; encoders never saw them."""
+    material = trial.material
+    for graph in (material.graph, material.messages):
+        assert not [t for t in triples(graph) if {t[0], t[2]} & hidden]
+    assert hidden == ids(material.graph, np.flatnonzero(~material.visible))
+    assert not material.validation[~material.visible].any()
+
+
+def knows(encoder: Any, word: str) -> bool:
+    from graphretrieval.types import TextContent
+
+    return bool(np.abs(encoder.encode([TextContent(word)])).max() > 1e-6)
+
+
+# --- inductive ------------------------------------------------------------------------------
+
+
+def test_inductive_test_items_arrive_without_any_edge(base: gr.Retriever) -> None:
+    trial, encoders, graph = trial_of(base, protocol="inductive")
+    test = {n.id for n in base.store.nodes() if n.properties.get("split") == "test"}
+    assert_untouched(trial, test)
+    train = triples(trial.material.graph)
+    assert train == {t for t in triples(graph) if not {t[0], t[2]} & test}
+    seen = [i for i in range(60) if knows(encoders["text"], name(i))]
+    assert len(seen) > 20  # some are kept from encoders, to judge by
+    assert not [i for i in seen if i % 5 == 0]  # these only test texts have
+
+
+def test_inductive_galleries_are_the_test_items_and_right_is_the_same_subject(
+    base: gr.Retriever,
+) -> None:
+    trial, _, graph = trial_of(base, protocol="inductive")
+    test = {n.id for n in base.store.nodes() if n.properties.get("split") == "test"}
+    assert len(trial.directions) == 6
+    subject = {s: d for s, r, d in triples(graph) if r == "IN_CATEGORY"}
+    for d in trial.directions:
+        queries, gallery = (ids(graph, rows) for rows in (d.queries, d.gallery))
+        assert queries | gallery <= test
+        assert d.source != d.target
+        want = [
+            [subject[graph.ids[q]] == subject[graph.ids[g]] for g in d.gallery] for q in d.queries
+        ]
+        np.testing.assert_array_equal(d.right, want)
+
+
+def test_without_given_splits_what_belongs_together_is_on_one_side(kb: gr.Retriever) -> None:
+    trial, _, graph = trial_of(kb, protocol="inductive")
+    hidden = ids(graph, trial.hidden)
+    assert 0.05 < len(hidden) / len(graph.ids) < 0.5
+    for s, r, d in triples(graph):
+        if r in ("DESCRIBES", "RELATED_TO"):
+            assert (s in hidden) == (d in hidden)
+    assert_untouched(trial, hidden)
+
+
+# --- few labels -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("labels", [1, 4, 1000])
+def test_few_labels_leaves_so_many_of_each_category_and_modality(
+    base: gr.Retriever, labels: int
+) -> None:
+    trial, _, graph = trial_of(base, protocol="few-labels", labels=labels)
+    test = {n.id for n in base.store.nodes() if n.properties.get("split") == "test"}
+    assert_untouched(trial, test)
+    kind = {n.id: n.modality for n in base.store.nodes()}
+
+    def count(g: Graph) -> Counter[tuple[str, str]]:
+        inside = [t for t in triples(g) if t[1] == "IN_CATEGORY" and t[0] not in test]
+        return Counter((kind[s], d) for s, _, d in inside)
+
+    assert count(trial.material.graph) == {key: min(labels, n) for key, n in count(graph).items()}
+    linked = {t for t in triples(trial.material.graph) if t[1] != "IN_CATEGORY"}
+    assert linked == {
+        t for t in triples(graph) if t[1] != "IN_CATEGORY" and not {t[0], t[2]} & test
+    }
+
+
+# --- connected ------------------------------------------------------------------------------
+
+
+def test_connected_takes_one_description_of_each_test_picture_out(base: gr.Retriever) -> None:
+    trial, _, graph = trial_of(base, protocol="connected", lang="en")
+    (d,) = [d for d in trial.directions if d.target == "image"]
+    assert len(d.queries) == 12
+    assert ids(graph, d.queries) == ids(graph, trial.hidden)
+    assert_untouched(trial, ids(graph, trial.hidden))
+    assert len(d.gallery) == 60  # the whole database
+    described = {s: t for s, r, t in triples(graph) if r == "DESCRIBES"}
+    for q, right in zip(d.queries, d.right, strict=True):
+        assert ids(graph, d.gallery[right]) == {described[graph.ids[q]]}
+
+
+def test_hiding_a_language_hides_all_of_it_for_test_pictures(base: gr.Retriever) -> None:
+    trial, _, graph = trial_of(base, protocol="connected", hide_lang=("zh", "en"))
+    langs = Counter(n.lang for n in base.store.get(sorted(ids(graph, trial.hidden))) if n)
+    assert langs == {"zh_CN": 12, "en": 24}
+    assert [(d.slice, len(d.queries)) for d in trial.directions if d.target == "image"] == [
+        ("en", 12),
+        ("zh", 12),
+    ]
+    assert_untouched(trial, ids(graph, trial.hidden))
+
+
+def test_undescribed_items_lose_every_description_and_are_reported_apart(
+    base: gr.Retriever,
+) -> None:
+    trial, _, graph = trial_of(base, protocol="connected", lang="en", undescribed=0.5)
+    slices = {d.slice: d for d in trial.directions if d.target == "image"}
+    assert set(slices) == {"all", "described", "undescribed"}
+    parts = [ids(graph, slices[name].queries) for name in ("described", "undescribed")]
+    assert parts[0] | parts[1] == ids(graph, slices["all"].queries)
+    assert not parts[0] & parts[1]
+    still = {t[2] for t in triples(trial.material.messages) if t[1] == "DESCRIBES"}
+    for part, expected in (("described", True), ("undescribed", False)):
+        d = slices[part]
+        answers = ids(graph, d.gallery[d.right.any(axis=0)])
+        assert {a in still for a in answers} == {expected}
+    bare = set(ids(graph, slices["all"].gallery)) - still
+    assert 18 <= len(bare) <= 42  # half of sixty
+
+
+def test_a_second_copy_of_the_hidden_words_is_hidden_with_it(kb: gr.Retriever) -> None:
+    texts = [
+        Node("copy", "text", text=f"One  LION called {name(0)}.", lang="en"),
+        Node("other", "text", text="A wholly different remark.", lang="en"),
+    ]
+    links = [Edge(n.id, "DESCRIBES", "i00") for n in texts]
+    marks = [
+        Node("i00", "image", properties={**node.properties, "split": "test"})
+        for node in kb.store.get(["i00"])
+        if node
+    ]
+    kb.store.upsert([*marks, *texts], links)
+    trial, _, graph = trial_of(kb, protocol="connected", lang="en")
+    hidden = ids(graph, trial.hidden)
+    twins = {
+        n.id for n in kb.store.nodes("text") if fold(n.text or "") == fold(texts[0].text or "")
+    }
+    assert len(twins) == 2
+    assert twins <= hidden
+    assert "other" not in hidden
+    assert_untouched(trial, hidden)
+    assert all(len(d.queries) == 1 for d in trial.directions)
+
+
+def test_pictures_that_share_a_description_are_asked_for_together_or_not_at_all(
+    kb: gr.Retriever,
+) -> None:
+    for i in range(0, 60, 2):
+        texts = [
+            Node(f"pair{i:02d}", "text", text=f"Pair {i}.", lang="en"),
+            Node(f"pair{i + 1:02d}", "text", text=f"pair {i}. ", lang="en"),
+        ]
+        kb.store.upsert(texts, [Edge(t.id, "DESCRIBES", f"i{t.id[4:]}") for t in texts])
+    trial, _, graph = trial_of(kb, protocol="connected", hide_lang=("en",))
+    (d,) = [d for d in trial.directions if d.target == "image"]
+    asked = {int(i[1:]) for i in ids(graph, d.gallery[d.right.any(axis=0)])}
+    assert 4 <= len(asked) <= 30
+    assert all(i ^ 1 in asked for i in asked)
+
+
+def test_a_collection_without_descriptions_has_no_connected_protocol(tmp_path: Path) -> None:
+    with gr.open(tmp_path / "bare.db", config=CONFIG) as kb:
+        kb.store.upsert([Node("a", "image"), Node("b", "image")])
+        with pytest.raises(NothingToLearn, match="no picture or sound has a description"):
+            evaluate(kb, Plan("connected"))
+
+
+# --- links ----------------------------------------------------------------------------------
+
+
+def test_links_hides_a_fifth_and_nothing_else(base: gr.Retriever) -> None:
+    trial, _, graph = trial_of(base, protocol="links")
+    gone = triples(graph) - triples(trial.material.graph)
+    assert triples(trial.material.messages) == triples(trial.material.graph)
+    ties = {t for t in triples(graph) if t[1] in ("DESCRIBES", "RELATED_TO")}
+    assert gone <= ties
+    assert len(gone) / len(ties) == pytest.approx(protocols.TEST_SHARE, abs=0.08)
+    (d,) = [d for d in trial.directions if (d.source, d.target) == ("text", "image")]
+    asked = set()
+    for q, right in zip(d.queries, d.right, strict=True):
+        asked |= {(graph.ids[int(q)], "DESCRIBES", i) for i in ids(graph, d.gallery[right])}
+    assert asked == {t for t in gone if t[1] == "DESCRIBES"}
+
+
+def test_links_counts_no_known_answer_against_a_query(base: gr.Retriever) -> None:
+    trial, _, _graph = trial_of(base, protocol="links")
+    for d in trial.directions:
+        assert d.ignored is not None
+        assert not (d.ignored & d.right).any()
+        assert (d.right.sum(axis=1) == 1).all()
+
+
+def test_links_hides_both_directions_between_two_nodes(kb: gr.Retriever) -> None:
+    back = [Edge(e.dst, "RELATED_TO", e.src) for e in kb.store.edges("RELATED_TO")]
+    kb.store.upsert([], back)
+    trial, _, graph = trial_of(kb, protocol="links")
+    gone = {
+        (s, d) for s, r, d in triples(graph) - triples(trial.material.graph) if r == "RELATED_TO"
+    }
+    assert gone
+    assert {(d, s) for s, d in gone} == gone
+
+
+# --- what comes out -------------------------------------------------------------------------
+
+ROW = {
+    "method",
+    "control",
+    "relevance",
+    "source",
+    "target",
+    "map",
+    "ndcg@10",
+    "recall@1",
+    "recall@5",
+    "recall@10",
+    "precision@10",
+    "mrr",
+    "chance_map",
+    "n_query",
+    "n_gallery",
+    "seed",
+}
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = write_world(tmp_path_factory.mktemp("result") / "world")
+    found = evaluate_folder(folder, Plan("connected", lang="en", controls=True), CONFIG)
+    return json.loads(json.dumps(found.to_json()))  # type: ignore[no-any-return]
+
+
+def test_the_result_has_the_form_that_scripts_rely_on(result: dict[str, Any]) -> None:
+    assert set(result) == {"data", "protocol", "rows", "summary", "paired", "seconds", "peak_mb"}
+    assert result["data"] == "world"
+    assert result["protocol"]["name"] == "connected"
+    assert all(set(row) >= ROW for row in result["rows"])
+    controls = ("full", "no_graph", "no_gnn", "no_path", "rewired", "dropped")
+    assert tuple(dict.fromkeys(row["control"] for row in result["rows"])) == controls
+    assert set(result["summary"]) == set(controls)
+    for about in result["summary"].values():
+        lo, hi = about["ci95"]
+        assert lo <= about["mean_map"] <= hi
+    assert [(p["a"], p["b"]) for p in result["paired"]] == [("full", c) for c in controls[1:]]
+    assert all(0 < p["p"] <= 1 for p in result["paired"])
+    assert result["peak_mb"] > 10
+
+
+def test_figures_lie_where_figures_can_lie(result: dict[str, Any]) -> None:
+    for row in result["rows"]:
+        assert row["relevance"] == "instance"
+        assert (row["n_query"], row["n_gallery"]) == (12, 60)
+        assert row["recall@1"] <= row["recall@5"] <= row["recall@10"] <= 1
+        assert row["recall@1"] <= row["mrr"] <= 1
+        assert row["chance_map"] == pytest.approx(np.mean(1 / np.arange(1, 61)), rel=1e-3)
+
+
+def test_the_true_graph_beats_a_rewired_one_where_it_must(result: dict[str, Any]) -> None:
+    means = {name: about["mean_map"] for name, about in result["summary"].items()}
+    assert means["full"] > means["rewired"]
+    assert means["full"] > 4 * np.mean(1 / np.arange(1, 61))
+
+
+@pytest.mark.parametrize(
+    ("plan", "why"),
+    [
+        ({"protocol": "guess"}, "choose from inductive, few-labels, connected, links"),
+        ({"relevance": "beauty"}, "choose category or instance"),
+    ],
+)
+def test_a_plan_that_means_nothing_is_refused(plan: dict[str, str], why: str) -> None:
+    with pytest.raises(QueryError, match=why):
+        Plan(**plan)  # type: ignore[arg-type]

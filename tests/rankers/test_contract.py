@@ -1,0 +1,196 @@
+"""What every registered ranker must do: parts that add up, an order no worse than its best part."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from graphretrieval import metrics, registry
+from graphretrieval.protocols import Ranker
+from graphretrieval.types import State
+
+NAMES = registry.names("ranker")
+
+
+@dataclass
+class World:
+    """Candidates of many queries: ``parts`` (n, p), which are right, and whose they are."""
+
+    parts: np.ndarray
+    right: np.ndarray
+    queries: np.ndarray
+    known: np.ndarray
+
+    def ap(self, score: np.ndarray) -> np.ndarray:
+        q = int(self.queries.max()) + 1
+        return metrics.evaluate(score.reshape(q, -1), self.right.reshape(q, -1))["ap"]
+
+
+def world(strength: tuple[float, ...], seed: int, queries: int = 120, items: int = 20) -> World:
+    """Each part tells right from wrong by its strength; the scales of parts differ a lot."""
+    rng = np.random.default_rng(seed)
+    right = np.zeros((queries, items))
+    right[np.arange(queries), rng.integers(0, items, queries)] = 1
+    right = right.ravel()
+    parts = [
+        10.0 ** (i - 1) * (s * right + rng.normal(size=right.size)) for i, s in enumerate(strength)
+    ]
+    owner = np.repeat(np.arange(queries), items)
+    known = np.repeat(rng.random(queries), items)
+    return World(np.stack(parts, 1).astype(np.float32), right, owner, known.astype(np.float32))
+
+
+def fitted(name: str, w: World, seed: int = 0) -> Ranker:
+    ranker: Ranker = registry.resolve("ranker", name)()
+    return ranker.fit(w.parts, w.right, w.queries, w.known, seed=seed)
+
+
+@pytest.fixture(params=NAMES)
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def test_contributions_are_linear_in_the_parts_and_add_up_to_the_score(name: str) -> None:
+    w = world((2, 1, 0), 0)
+    ranker = fitted(name, w)
+    x = ranker.weigh(w.parts, w.known)
+    assert x.shape == w.parts.shape
+    assert x.dtype == np.float32
+    np.testing.assert_allclose(ranker.weigh(3 * w.parts, w.known), 3 * x, rtol=1e-4)
+    both = ranker.weigh(w.parts + w.parts[::-1], np.full(len(x), 0.5, np.float32))
+    alone = [ranker.weigh(p, 0.5) for p in (w.parts, w.parts[::-1])]
+    np.testing.assert_allclose(both, alone[0] + alone[1], rtol=1e-3, atol=1e-4)
+
+
+def test_one_number_for_how_known_a_query_is_serves_all_rows(name: str) -> None:
+    w = world((2, 1), 0, queries=40)
+    ranker = fitted(name, w)
+    np.testing.assert_allclose(
+        ranker.weigh(w.parts, 0.3),
+        ranker.weigh(w.parts, np.full(len(w.parts), 0.3, np.float32)),
+        rtol=1e-5,
+    )
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    "strength", [(2, 2, 2), (3, 0, 0), (0, 0, 3), (2, 1, 0), (4, 0.2, -3), (1, 0, 1)]
+)
+def test_the_fused_order_is_not_worse_than_the_best_part_on_new_queries(
+    name: str, strength: tuple[float, ...], seed: int
+) -> None:
+    ranker = fitted(name, world(strength, seed))
+    new = world(strength, 100 + seed, queries=200)
+    fused = new.ap(ranker.weigh(new.parts, new.known).sum(axis=1))
+    single = [new.ap(new.parts[:, i]) for i in range(len(strength))]
+    best = max(single, key=np.mean)
+    difference, lo, _, _ = metrics.paired(fused, best)
+    assert difference > -0.01 or lo > -0.02
+
+
+def test_parts_that_complete_each_other_are_better_than_each(name: str) -> None:
+    ranker = fitted(name, world((2, 2, 2), 0))
+    new = world((2, 2, 2), 9, queries=200)
+    fused = new.ap(ranker.weigh(new.parts, new.known).sum(axis=1)).mean()
+    assert fused > max(new.ap(new.parts[:, i]).mean() for i in range(3)) + 0.1
+    judged = ranker.judged
+    assert judged["fused"] > max(judged["parts"]) + 0.1
+    assert judged["fused"] == pytest.approx(fused, abs=0.08)
+
+
+def test_a_part_can_count_for_known_queries_only(name: str) -> None:
+    w = world((1, 2), 0, queries=400)
+    unknown = w.known < 0.5
+    w.parts[unknown, 1] = np.random.default_rng(5).normal(size=unknown.sum())
+    ranker = fitted(name, w)
+    share = [
+        float(x[1] / x.sum())
+        for x in (ranker.weigh(np.array([[0.1, 1.0]], np.float32), k)[0] for k in (0.0, 1.0))
+    ]
+    assert share[0] < share[1]
+
+
+def test_confidence_is_a_probability_that_rises_with_the_score_and_is_about_right(
+    name: str,
+) -> None:
+    ranker = fitted(name, world((3, 2), 0, queries=300))
+    steps = ranker.confidence(np.linspace(-50, 50, 101, dtype=np.float32))
+    assert ((steps >= 0) & (steps <= 1)).all()
+    assert (np.diff(steps) >= 0).all()
+    new = world((3, 2), 7, queries=300)
+    score = ranker.weigh(new.parts, new.known).sum(axis=1).reshape(300, -1)
+    shown = np.argsort(-score, axis=1)[:, :5]  # hits as people see them
+    right = np.take_along_axis(new.right.reshape(300, -1), shown, axis=1).ravel()
+    sure = ranker.confidence(np.take_along_axis(score, shown, axis=1).ravel())
+    assert sure.mean() == pytest.approx(right.mean(), abs=0.03)
+    bins = np.digitize(sure, [0.1, 0.5])
+    for i in range(3):
+        assert right[bins == i].mean() == pytest.approx(sure[bins == i].mean(), abs=0.1)
+
+
+def test_nothing_scores_at_the_threshold_or_above_by_chance_alone(name: str) -> None:
+    ranker = fitted(name, world((4, 4), 0, queries=300))
+    new = world((4, 4), 3, queries=300)
+    none = world((0, 0), 3, queries=300)
+    scored = [
+        ranker.weigh(w.parts, w.known).sum(axis=1).reshape(300, -1).max(axis=1) for w in (new, none)
+    ]
+    assert (scored[0] >= ranker.threshold).mean() > 0.9
+    assert (scored[1] >= ranker.threshold).mean() < 0.5
+
+
+def test_the_state_is_json_and_brings_the_same_ranker_back(name: str) -> None:
+    w = world((2, 1, 0), 0, queries=40)
+    ranker = fitted(name, w)
+    state = ranker.state()
+    kept = State(dict(state.arrays), json.loads(json.dumps(state.settings)))
+    again = type(ranker).from_state(kept)
+    np.testing.assert_array_equal(again.weigh(w.parts, w.known), ranker.weigh(w.parts, w.known))
+    score = ranker.weigh(w.parts, w.known).sum(axis=1)
+    np.testing.assert_array_equal(again.confidence(score), ranker.confidence(score))
+    assert again.threshold == ranker.threshold
+    assert again.judged == {}
+
+
+def test_the_same_seed_learns_the_same_whatever_the_order_of_candidates(name: str) -> None:
+    w = world((2, 1), 0, queries=60)
+    order = np.random.default_rng(0).permutation(len(w.parts))
+    mixed = World(w.parts[order], w.right[order], w.queries[order], w.known[order])
+    a, b = (fitted(name, x).weigh(w.parts, w.known) for x in (w, mixed))
+    np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("queries", [0, 1, 2])
+def test_hardly_anything_to_learn_from_still_ranks(name: str, queries: int) -> None:
+    w = world((3, 0), 0, queries=max(queries, 1))
+    cut = queries * 20
+    ranker: Ranker = registry.resolve("ranker", name)()
+    ranker.fit(w.parts[:cut], w.right[:cut], w.queries[:cut], w.known[:cut])
+    x = ranker.weigh(w.parts, w.known)
+    assert np.isfinite(x).all()
+    assert (x.sum(axis=1) != 0).any()
+    assert np.isfinite(ranker.confidence(x.sum(axis=1))).all()
+
+
+def test_queries_without_a_right_answer_teach_nothing(name: str) -> None:
+    w = world((2, 1), 0, queries=60)
+    more = world((0, 9), 1, queries=30)
+    both = World(
+        np.concatenate([w.parts, more.parts]),
+        np.concatenate([w.right, 0 * more.right]),
+        np.concatenate([w.queries, 60 + more.queries]),
+        np.concatenate([w.known, more.known]),
+    )
+    a, b = (fitted(name, x).weigh(w.parts, w.known) for x in (w, both))
+    np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+
+
+def test_a_part_that_is_always_zero_does_no_harm(name: str) -> None:
+    w = world((2, 1, 0), 0, queries=60)
+    w.parts[:, 2] = 0
+    x = fitted(name, w).weigh(w.parts, w.known)
+    assert np.isfinite(x).all()
+    assert (x[:, 2] == 0).all()

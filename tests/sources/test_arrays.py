@@ -1,0 +1,190 @@
+"""Your own embeddings: each item gets the row that is its own, or a refusal that says which."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+import graphretrieval as gr
+from graphretrieval.config import Config
+from graphretrieval.errors import InputRefused, Undecodable
+from graphretrieval.sources.arrays import ArraySource, load_vectors
+from graphretrieval.sources.media import Limits, MediaReader
+from graphretrieval.types import Node
+
+
+@pytest.fixture(scope="module")
+def reader() -> Iterator[MediaReader]:
+    with MediaReader(Limits.of(Config()), workers=1) as r:
+        yield r
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "own").mkdir()
+    return tmp_path / "own"
+
+
+def rows(root: Path, *given: dict[str, Any]) -> None:
+    lines = [json.dumps({"modality": "image", **row}) for row in given]
+    (root / "nodes.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
+
+
+def read(root: Path, reader: MediaReader) -> tuple[dict[str, Node], list[str]]:
+    batches = list(ArraySource(root, reader=reader, config=Config()).batches({}))
+    nodes = {n.id: n for b in batches for n in b.nodes}
+    return nodes, [f.refused for b in batches for f in b.files if f.refused]
+
+
+X = np.arange(12, dtype=np.float32).reshape(4, 3)
+THREE = ({"id": "a"}, {"id": "b"}, {"id": "c"})
+
+
+WRITERS = {
+    "npy": lambda root: np.save(root / "vectors_image.npy", X),
+    "npz of one": lambda root: np.savez(root / "vectors_image.npz", anything=X),
+    "npz": lambda root: np.savez(root / "vectors.npz", image=X),
+    "safetensors": lambda root: save_file({"image": X}, root / "vectors.safetensors"),
+    "16 bit": lambda root: np.save(root / "vectors_image.npy", X.astype(np.float16)),
+    "whole numbers": lambda root: np.save(root / "vectors_image.npy", X.astype(np.uint8)),
+}
+
+
+@pytest.mark.parametrize("form", WRITERS)
+def test_each_item_gets_its_row_in_any_format(root: Path, reader: MediaReader, form: str) -> None:
+    WRITERS[form](root)
+    rows(root, *THREE)
+    nodes, refused = read(root, reader)
+    assert refused == []
+    vectors = load_vectors([nodes[i] for i in ("c", "a", "b", "a")])
+    assert vectors.dtype == np.float32
+    np.testing.assert_array_equal(vectors, X[[2, 0, 1, 0]])
+
+
+def test_a_row_may_be_named(root: Path, reader: MediaReader) -> None:
+    WRITERS["npy"](root)
+    rows(root, {"id": "a", "row": 3}, {"id": "b", "row": 0})
+    nodes, _ = read(root, reader)
+    np.testing.assert_array_equal(load_vectors([nodes["a"], nodes["b"]]), X[[3, 0]])
+
+
+def test_modalities_are_counted_apart(root: Path, reader: MediaReader) -> None:
+    np.savez(root / "vectors.npz", image=X, text=10 * X)
+    words = {"modality": "text", "text": "words"}
+    rows(root, {"id": "a"}, {"id": "t", **words}, {"id": "b"}, {"id": "u", **words})
+    nodes, refused = read(root, reader)
+    assert refused == []
+    np.testing.assert_array_equal(load_vectors([nodes["a"], nodes["b"]]), X[:2])
+    np.testing.assert_array_equal(load_vectors([nodes["t"], nodes["u"]]), 10 * X[:2])
+
+
+def test_an_item_without_a_row_is_refused_and_the_others_come_in(
+    root: Path, reader: MediaReader
+) -> None:
+    WRITERS["npy"](root)
+    rows(root, {"id": "a"}, {"id": "b", "row": 4}, {"id": "c", "row": -1})
+    nodes, refused = read(root, reader)
+    assert set(nodes) == {"a"}
+    assert any("has 4 rows, the item asks for row 4" in r for r in refused)
+    assert len(refused) == 2
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "why"),
+    [
+        (lambda r: None, InputRefused, "holds no vectors"),
+        (lambda r: np.save(r / "vectors_smell.npy", X), InputRefused, "'smell'.* no modality"),
+        (lambda r: np.save(r / "vectors.npy", X), InputRefused, "no modality"),
+        (
+            lambda r: (r / "vectors_image.npy").write_bytes(b"rubbish"),
+            Undecodable,
+            "cannot be read",
+        ),
+        (lambda r: (r / "vectors.npz").write_bytes(b"PK\3\4"), Undecodable, "cannot be read"),
+        (lambda r: (r / "vectors.safetensors").write_bytes(b"{}"), Undecodable, "cannot be read"),
+        (lambda r: np.save(r / "vectors_image.npy", X[0]), Undecodable, "no matrix"),
+        (lambda r: np.save(r / "vectors_image.npy", X[:, :0]), Undecodable, "no matrix"),
+        (lambda r: np.save(r / "vectors_image.npy", X.astype(str)), Undecodable, "no matrix"),
+        (
+            lambda r: np.save(r / "vectors_image.npy", X.astype(object), allow_pickle=True),
+            Undecodable,
+            "cannot be read",
+        ),
+    ],
+)
+def test_an_array_that_cannot_be_used_is_refused(
+    root: Path, reader: MediaReader, make: Any, error: type[Exception], why: str
+) -> None:
+    make(root)
+    rows(root, *THREE)
+    with pytest.raises(error, match=why):
+        read(root, reader)
+
+
+def test_two_arrays_for_one_modality_are_refused(root: Path, reader: MediaReader) -> None:
+    WRITERS["npy"](root)
+    WRITERS["npz"](root)
+    rows(root, *THREE)
+    with pytest.raises(InputRefused, match="two arrays are for image"):
+        read(root, reader)
+
+
+def test_an_array_that_lies_outside_is_refused(root: Path, reader: MediaReader) -> None:
+    np.save(root.parent / "secret.npy", X)
+    (root / "vectors_image.npy").symlink_to(root.parent / "secret.npy")
+    rows(root, *THREE)
+    with pytest.raises(InputRefused, match="leads out"):
+        read(root, reader)
+
+
+def test_an_array_that_became_shorter_or_broken_is_noticed_when_used(
+    root: Path, reader: MediaReader
+) -> None:
+    WRITERS["npy"](root)
+    rows(root, *THREE)
+    nodes, _ = read(root, reader)
+    np.save(root / "vectors_image.npy", X[:1])
+    with pytest.raises(InputRefused, match="has 1 rows, row 2 is asked for"):
+        load_vectors(list(nodes.values()))
+    np.save(root / "vectors_image.npy", np.full_like(X, np.nan))
+    with pytest.raises(Undecodable, match="no finite numbers"):
+        load_vectors(list(nodes.values()))
+    (root / "vectors_image.npy").unlink()
+    with pytest.raises(InputRefused, match="cannot be read"):
+        load_vectors(list(nodes.values()))
+
+
+def test_vectors_of_two_lengths_are_refused(root: Path, reader: MediaReader) -> None:
+    np.save(root / "vectors_image.npy", X)
+    np.save(root / "other.npy", X[:, :2])
+    place = {"file": str(root / "other.npy"), "array": "", "row": 0}
+    rows(root, *THREE)
+    nodes, _ = read(root, reader)
+    odd = Node("odd", "image", properties={"vector": place})
+    with pytest.raises(InputRefused, match=r"differ in length \(\[2, 3\]\)"):
+        load_vectors([nodes["a"], odd])
+
+
+def test_own_vectors_are_learned_from_and_searched(root: Path) -> None:
+    rng = np.random.default_rng(0)
+    topic = rng.normal(size=(6, 8))
+    image = (topic[np.arange(48) % 6] + 0.1 * rng.normal(size=(48, 8))) @ rng.normal(size=(8, 12))
+    sound = (topic[np.arange(48) % 6] + 0.1 * rng.normal(size=(48, 8))) @ rng.normal(size=(8, 10))
+    np.savez(root / "vectors.npz", image=image, audio=sound)
+    nodes = [
+        {"id": f"{m}{i:02d}", "modality": kind, "category": f"topic{i % 6}"}
+        for m, kind in (("i", "image"), ("a", "audio"))
+        for i in range(48)
+    ]
+    rows(root, *nodes)
+    with gr.open(root.parent / "own.db") as kb:
+        assert kb.add(root).refused == ()
+        kb.fit()
+        hits = kb.search(node="i00", target="audio", k=8).hits
+    assert [int(hit.id[1:]) % 6 for hit in hits] == [0] * 8
