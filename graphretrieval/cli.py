@@ -319,11 +319,8 @@ def demo(
     run(collection, out, _given.config, seed=seed)
 
 
-<<<<<<< HEAD
 explain_command.mount(app, lambda: _open(), lambda x: _term(x), lambda: _given.json)
-=======
 commands.mount(app, _open)
->>>>>>> main
 neo4j_cli.mount(app, lambda: (_given.config, _given.json))
 
 
