@@ -39,7 +39,7 @@ from graphretrieval.retriever.query import Found, Posed, Searcher, Term
 from graphretrieval.types import JSON, Array, Graph, Ints
 from graphretrieval.types import Path as Way
 
-# hits of one query that are looked at: more would only repeat each other
+# hits of one query that are looked at, or more where there are too few queries
 PER_QUERY = 5
 
 
@@ -124,6 +124,7 @@ def study(
     *,
     hits: int = 500,
     limit_s: float = float("inf"),
+    same_relation: bool = False,
     seed: int = 0,
     progress: Progress = silent,
 ) -> Study:
@@ -134,6 +135,7 @@ def study(
         plan: protocol and language of the queries.
         hits: how many hits to compare.
         limit_s: stop comparing after so many seconds, with what there is.
+        same_relation: draw the other edge among those of the key edge's relation.
         seed: of the split, the order of queries and the other edges drawn.
         progress: called as it goes on.
 
@@ -153,7 +155,16 @@ def study(
         seed=seed,
         progress=progress,
     )
-    return compare(kb, model, trial, hits=hits, limit_s=limit_s, seed=seed, progress=progress)
+    return compare(
+        kb,
+        model,
+        trial,
+        hits=hits,
+        limit_s=limit_s,
+        same_relation=same_relation,
+        seed=seed,
+        progress=progress,
+    )
 
 
 def compare(
@@ -163,6 +174,7 @@ def compare(
     *,
     hits: int = 500,
     limit_s: float = float("inf"),
+    same_relation: bool = False,
     seed: int = 0,
     progress: Progress = silent,
 ) -> Study:
@@ -172,7 +184,16 @@ def compare(
     scorer = scorer_of(model, material, kb.store, material.messages, raw, trial.hidden)
     index = registry.resolve("index", "exact")
     searcher = Searcher(model, scorer.vectors, kb.store, scorer, index)
-    work = _Work(searcher, trial, material.messages, raw, np.random.default_rng(seed))
+    asked = sum(len(d.queries) for d in trial.directions)
+    work = _Work(
+        searcher,
+        trial,
+        material.messages,
+        raw,
+        np.random.default_rng(seed),
+        max(PER_QUERY, -(-hits // max(asked, 1))),
+        same_relation,
+    )
     started = time.perf_counter()
     cases: list[Case] = []
     for case in work.cases():
@@ -195,6 +216,8 @@ class _Work:
     graph: Graph
     raw: Mapping[str, Array]
     rng: np.random.Generator
+    per_query: int
+    same_relation: bool
     no_walk: int = 0
     only_edge: int = 0
 
@@ -228,7 +251,7 @@ class _Work:
         term = Term("node", self.graph.ids[row], 1.0, queries)
         posed = [Posed(term, ranker, anchors, walks, float(scorer.known(anchors)[0]))]
         found = self.searcher.weigh(d.gallery, posed, scorer.parts(queries, d.gallery, anchors))
-        for at in np.argsort(-found.score, kind="stable")[:PER_QUERY]:
+        for at in np.argsort(-found.score, kind="stable")[: self.per_query]:
             case = self._of_hit(d, found, int(at))
             if case is not None:
                 yield case
@@ -243,6 +266,8 @@ class _Work:
         first = deletion.edge_at(self.graph, key)
         around = self.around.edge[self.around.indptr[row] : self.around.indptr[row + 1]]
         others = np.setdiff1d(around, [first])
+        if self.same_relation:
+            others = others[self.graph.relation[others] == self.graph.relation[first]]
         if not len(others):
             self.only_edge += 1
             return None
@@ -304,6 +329,7 @@ def study_folder(
     *,
     hits: int = 500,
     limit_s: float = float("inf"),
+    same_relation: bool = False,
     seed: int = 0,
     progress: Progress = silent,
 ) -> Study:
@@ -313,7 +339,15 @@ def study_folder(
         open(Path(scratch) / "study.db", config=config) as kb,
     ):
         kb.add(folder, progress=progress)
-        return study(kb, plan, hits=hits, limit_s=limit_s, seed=seed, progress=progress)
+        return study(
+            kb,
+            plan,
+            hits=hits,
+            limit_s=limit_s,
+            same_relation=same_relation,
+            seed=seed,
+            progress=progress,
+        )
 
 
 def main() -> None:
@@ -324,6 +358,7 @@ def main() -> None:
     parser.add_argument("--lang", default="en")
     parser.add_argument("--hits", type=int, default=500)
     parser.add_argument("--limit", type=float, default=float("inf"), help="seconds of comparing")
+    parser.add_argument("--same-relation", action="store_true", help="of the other edge")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="write the cases as JSON")
     given = parser.parse_args()
@@ -335,6 +370,7 @@ def main() -> None:
             settings.load(None),
             hits=given.hits,
             limit_s=given.limit,
+            same_relation=given.same_relation,
             seed=given.seed,
             progress=progress,
         )

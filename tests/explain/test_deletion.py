@@ -12,13 +12,20 @@ from graphretrieval.errors import QueryError
 from graphretrieval.explain import deletion, explain
 from graphretrieval.gnn.none import NoRefiner
 from graphretrieval.gnn.propagate import PropagateRefiner
-from graphretrieval.retriever.model import Model
+from graphretrieval.retriever import query as query_room
+from graphretrieval.retriever.model import ALIKE, Model
 from graphretrieval.types import Graph, State, Step
 from graphretrieval.types import Path as Way
 
 CIRCLE = "toy/shapes/circle/red_circle"
 EDGE = (f"{CIRCLE}.txt#en", "DESCRIBES", f"{CIRCLE}.png")
 SOUND = (f"{CIRCLE}.wav", "RELATED_TO", f"{CIRCLE}.png")
+
+
+@pytest.fixture
+def alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gate that weighs all parts alike, so that a walk counts whatever was learned."""
+    monkeypatch.setattr(query_room, "gate", lambda model, *_: model.gates[ALIKE])
 
 
 def ring(n: int = 40, chords: int = 6, seed: int = 0) -> Graph:
@@ -110,7 +117,7 @@ def test_an_edge_that_is_not_there_cannot_be_left_out(kb: gr.Retriever) -> None:
 
 
 def test_scores_are_those_of_a_collection_that_never_had_the_edge(
-    kb: gr.Retriever, tmp_path_factory: pytest.TempPathFactory
+    kb: gr.Retriever, alike: None, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     query = {"node": f"{CIRCLE}.png", "target": "audio"}
     told = explain(kb, query, f"{CIRCLE}.wav", content=False)
@@ -135,7 +142,9 @@ def test_the_store_and_the_next_answer_are_untouched(kb: gr.Retriever) -> None:
     assert kb.search("a red circle", k=20) == before
 
 
-def test_after_a_link_the_new_edge_can_be_left_out(kb: gr.Retriever, museum: Path) -> None:
+def test_after_a_link_the_new_edge_can_be_left_out(
+    kb: gr.Retriever, alike: None, museum: Path
+) -> None:
     folder = museum.parent / "linked"
     kb.backup(folder)
     gr.retriever.retriever.restore(folder, folder / "again.db")
