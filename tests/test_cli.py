@@ -160,6 +160,7 @@ def test_help_describes_every_command() -> None:
     for command in (
         *("add", "fit", "search", "evaluate", "link", "unlink", "info", "models", "demo"),
         *("refit", "update", "forget", "propose", "accept", "reject", "undo"),
+        *("serve", "mcp", "keys"),
     ):
         assert command in shown
 

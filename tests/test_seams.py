@@ -11,7 +11,19 @@ import graphretrieval as gr
 from graphretrieval import registry
 from graphretrieval.errors import NotRegistered
 
-HEAVY = ("torch", "sklearn", "fastapi", "networkx", "transformers", "cv2", "scipy")
+HEAVY = (
+    "torch",
+    "sklearn",
+    "fastapi",
+    "strawberry",
+    "uvicorn",
+    "mcp",
+    "prometheus_client",
+    "networkx",
+    "transformers",
+    "cv2",
+    "scipy",
+)
 
 
 def _loaded(code: str) -> list[str]:

@@ -10,11 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from graphretrieval.types import Array, Ints
+
+if TYPE_CHECKING:
+    import torch  # loaded where it is needed: reading files in needs none of it
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,8 @@ class Messages:
     @classmethod
     def of(cls, indptr: Ints, indices: Ints, weights: Array) -> Messages:
         """From the arrays of a CSR matrix."""
+        import torch
+
         narrow = max(len(indices), len(indptr)) < 2**31
         kind = np.int32 if narrow else np.int64
         return cls(
@@ -48,6 +53,8 @@ class Messages:
         Returns:
             ``(rows, d)`` of the same type.
         """
+        import torch
+
         rows = len(self.offsets) - 1
         if not len(self.sources) or not x.shape[1]:
             return torch.zeros((rows, x.shape[1]), dtype=x.dtype)
@@ -67,6 +74,8 @@ def hop(indptr: Ints, indices: Ints, weights: Array, x: Array, *, half: bool = F
 
     ``half`` stores and reads the rows as bfloat16: faster, exact to about three digits.
     """
+    import torch
+
     dense = torch.from_numpy(np.ascontiguousarray(x, np.float32))
     if half:
         dense = dense.bfloat16()
@@ -77,6 +86,8 @@ def hop(indptr: Ints, indices: Ints, weights: Array, x: Array, *, half: bool = F
 @contextmanager
 def using(count: int) -> Iterator[None]:
     """torch on this many threads inside the block, as before after it."""
+    import torch
+
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

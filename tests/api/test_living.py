@@ -50,8 +50,8 @@ def test_an_added_text_is_found_by_the_next_search(own: Site) -> None:
     text = {"text": "An umbrella of starlight.", "lang": "en", "describes": MOON}
     made = own.ask(add, headers=own.key("write"), i=text)["addNode"]["node"]
     found = own.ask(
-        '{ search(input: {text: "an umbrella of starlight", targets: ["text"]}) '
-        "{ edges { node { id } } } }"
+        """{ search(input: {text: "an umbrella of starlight", targets: ["text"]}) {
+          edges { node { id } } } }"""
     )
     assert made["id"] in [e["node"]["id"] for e in found["search"]["edges"]]
     again = own.refused(add, headers=own.key("write", "second"), i=text)

@@ -3,12 +3,15 @@ import {h, s} from "./dom.js";
 import {t} from "./words.js";
 import {link, name} from "./why.js";
 
-const SIDE = 1000;
 const SIZE = {image: 44, audio: 30, text: 26, category: 32, source: 32};
 const GLYPHS = {audio: "♪", text: "❝", category: "§", source: "▤"};
 
 export function draw(around, centre) {
-  const at = new Map(around.nodes.map(p => [p.node.id, {x: SIDE / 2 + p.x * 410, y: SIDE / 2 + p.y * 410, p}]));
+  const wide = innerWidth > innerHeight ? 1.6 : 0.9; // as wide as the place it is drawn in
+  const at = new Map(around.nodes.map(p => [p.node.id, {x: p.x * 400 * wide, y: p.y * 400, p}]));
+  const places = [...at.values()];
+  const [left, right] = [Math.min(...places.map(n => n.x)) - 110, Math.max(...places.map(n => n.x)) + 110];
+  const [top, bottom] = [Math.min(...places.map(n => n.y)) - 80, Math.max(...places.map(n => n.y)) + 110];
   const lines = around.edges.map(e => {
     const a = at.get(e.sourceId), b = at.get(e.targetId);
     if (!a || !b) return null;
@@ -19,7 +22,7 @@ export function draw(around, centre) {
   });
   const dots = around.nodes.map(p => dot(p, at.get(p.node.id), centre));
   const view = s("g", {class: "view"}, lines, dots);
-  const picture = s("svg", {viewBox: `0 0 ${SIDE} ${SIDE}`, class: "graph", role: "group", "aria-label": t("surroundings")}, view);
+  const picture = s("svg", {viewBox: `${left} ${top} ${right - left} ${bottom - top}`, class: "graph", role: "group", "aria-label": t("surroundings")}, view);
   movable(picture, view);
   return [picture, key(around)];
 }
@@ -48,7 +51,7 @@ function dot(p, {x, y}, centre) {
 function movable(picture, view) {
   let k = 1, x = 0, y = 0, from = null;
   const set = () => view.setAttribute("transform", `translate(${x} ${y}) scale(${k})`);
-  const zoom = (factor, cx = SIDE / 2, cy = SIDE / 2) => {
+  const zoom = (factor, cx = 0, cy = 0) => {
     const next = Math.max(.4, Math.min(5, k * factor));
     x = cx - (cx - x) * next / k;
     y = cy - (cy - y) * next / k;
@@ -56,8 +59,8 @@ function movable(picture, view) {
     set();
   };
   const point = event => {
-    const box = picture.getBoundingClientRect();
-    return [(event.clientX - box.left) * SIDE / box.width, (event.clientY - box.top) * SIDE / box.height];
+    const p = new DOMPoint(event.clientX, event.clientY).matrixTransform(picture.getScreenCTM().inverse());
+    return [p.x, p.y];
   };
   picture.addEventListener("wheel", event => { event.preventDefault(); zoom(event.deltaY < 0 ? 1.15 : 1 / 1.15, ...point(event)); }, {passive: false});
   picture.addEventListener("pointerdown", event => { from = [...point(event), x, y, false]; });

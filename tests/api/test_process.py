@@ -1,0 +1,148 @@
+"""The service as a process: what it prints, how it is stopped, and its keys on the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from museum import copied
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port: int = s.getsockname()[1]
+        return port
+
+
+class Process:
+    """A running service and all it has said on stderr."""
+
+    def __init__(self, command: list[str], url: str, environment: dict[str, str]) -> None:
+        self.url = url
+        self.process = subprocess.Popen(
+            command, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment}
+        )
+        self.lines: list[str] = []
+        self.reader = threading.Thread(target=self._read)
+        self.reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        self.lines += self.process.stderr
+
+    def get(self, path: str, body: Any = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(
+            self.url + path, data, {"content-type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.loads(answer.read())
+
+    def wait(self) -> None:
+        end = time.monotonic() + 240
+        while True:
+            try:
+                return self.get("/readyz")  # type: ignore[no-any-return]
+            except (urllib.error.URLError, ConnectionError):
+                assert self.process.poll() is None, "".join(self.lines)
+                assert time.monotonic() < end, "".join(self.lines)
+                time.sleep(0.2)  # another process's start has no event to wait for
+
+    def stop(self) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(60)
+        self.reader.join(10)
+        if self.process.stderr is not None:
+            self.process.stderr.close()
+        return code
+
+
+@pytest.fixture(scope="module")
+def store(fitted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copied(fitted, tmp_path_factory.mktemp("process"))
+
+
+@pytest.fixture
+def serving(store: Path) -> Iterator[Process]:
+    port = free_port()
+    base = [sys.executable, "-m", "graphretrieval", "--store", str(store)]
+    found = Process([*base, "serve", "--port", str(port)], f"http://127.0.0.1:{port}", {})
+    found.wait()
+    yield found
+    found.stop()
+
+
+def test_serve_prints_an_admin_link_that_works_once_and_ends_calmly(serving: Process) -> None:
+    link = re.search(r"#admin=([\w-]+)", "".join(serving.lines))
+    assert link is not None
+    token = link.group(1)
+    assert serving.get("/api/session", {"token": token})["role"] == "admin"
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        serving.get("/api/session", {"token": token})
+    answers: list[Any] = []
+    asking = threading.Thread(
+        target=lambda: answers.append(serving.get("/api/search?text=a%20calm%20end&k=50"))
+    )
+    asking.start()
+    # the query is under way once the gauge says so, or was so quick that it is answered already
+    while asking.is_alive() and not answers:
+        with urllib.request.urlopen(serving.url + "/metrics") as metrics:
+            if b"graphretrieval_queue 1.0" in metrics.read():
+                break
+    assert serving.stop() in (0, -signal.SIGTERM)
+    asking.join(30)
+    assert answers[0]["hits"]
+    said = "".join(serving.lines)
+    assert "Traceback" not in said
+    rows = [json.loads(line) for line in serving.lines if line.startswith("{")]
+    assert {"/api/session", "/readyz"} <= {r.get("route") for r in rows}
+    assert said.count(token) == 1
+
+
+def test_the_container_s_process_prints_no_link_unless_it_is_asked_to(store: Path) -> None:
+    port = free_port()
+    environment = {
+        "GRAPHRETRIEVAL_STORE": str(store),
+        "GRAPHRETRIEVAL_PORT": str(port),
+        "GRAPHRETRIEVAL_ANONYMOUS": "never",
+    }
+    root = Path(__file__).parents[2]
+    environment["PYTHONPATH"] = f"{root}:{os.environ.get('PYTHONPATH', '')}"
+    command = [sys.executable, "-m", "services.query"]
+    found = Process(command, f"http://127.0.0.1:{port}", environment)
+    try:
+        found.wait()
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            found.get("/api/search?text=sun")
+    finally:
+        found.stop()
+    assert "#admin=" not in "".join(found.lines)
+
+
+def test_keys_are_made_listed_and_revoked_on_the_command_line(store: Path) -> None:
+    def run(*arguments: str) -> str:
+        command = [sys.executable, "-m", "graphretrieval", "--store", str(store), "keys"]
+        done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=True)
+        return done.stdout
+
+    key = run("create", "catalogue", "--role", "write").strip()
+    assert key.startswith("gr_")
+    assert run("list").split("\t")[:2] == ["catalogue", "write"]
+    assert key not in run("list")
+    run("revoke", "catalogue")
+    assert run("list") == ""
