@@ -78,7 +78,8 @@ ol { padding-left: 1.3rem } li { margin: .5rem 0 }
        font-size: .8rem; max-width: 9rem; overflow-wrap: anywhere; color: inherit }
 .card { max-width: 14rem } .card:target { outline: 3px solid #e19c24 }
 .cards { display: flex; flex-wrap: wrap; gap: .6rem }
-.way img, .card img { display: block; height: 64px; margin: 0 auto .2rem; background: #fff }
+.way img, .card img { display: block; height: 64px; max-width: 100%; object-fit: contain;
+       margin: 0 auto .2rem; background: #fff }
 .step { font-size: .75rem; opacity: .75 } .dim { opacity: .7; font-size: .85rem }
 .worse { color: #d73027; font-weight: 600 } svg { max-width: 100%; height: auto; display: block }
 .text { font-size: 1.25rem; line-height: 2 } .text span { border-radius: .2rem; padding: .1rem }
