@@ -113,13 +113,22 @@ def aligner() -> CcaAligner:
 
 
 def side_by_side(world: Planted, h: Array, seed: int) -> list[dict[str, JSON]]:
-    """P@10, R@10 of hidden edges and seconds of each refiner."""
+    """P@10, R@10 of hidden edges and seconds of each refiner, printed as they come."""
     graph, hidden = hide(world.graph, HIDDEN, seed)
     queries = np.flatnonzero(world.held)[:QUESTIONS]
     links = _links_to_learn(world, graph, LEARNED, seed)
-    return compare(
+    print(f"{'':18}   P@10  edge R@10   fit s  refine s   CPU s")
+    rows = []
+    for row in compare(
         graph, h, links, hidden, lambda z: precision_at_10(world, queries, z[queries], z), seed=seed
-    )
+    ):
+        print(
+            f"{row['refiner']:18} {row['p@10']:6.4f} {row['edge_r@10']:10.4f} "
+            f"{row['fit_seconds']:7.1f} {row['refine_seconds']:9.2f} {row['cpu_seconds']:7.1f}",
+            flush=True,
+        )
+        rows.append(row)
+    return rows
 
 
 def precision(world: Planted, h: Array, seed: int) -> dict[str, JSON]:
@@ -287,12 +296,6 @@ def _print(out: dict[str, JSON]) -> None:
     print(f"{sizes['nodes']} nodes, {sizes['edges']} edges, {sizes['topics']} topics")
     print("P@10 of held-out items:", out["p@10"])
     print("refiner:", out["refiner"])
-    print(f"{'':18}   P@10  edge R@10  fit s  refine s")
-    for row in out["refiners"]:
-        print(
-            f"{row['refiner']:18} {row['p@10']:6.4f} {row['edge_r@10']:10.4f} "
-            f"{row['fit_seconds']:6.1f} {row['refine_seconds']:9.2f}"
-        )
     for row in out["kernel"]:
         print("kernel:", row)
     print(f"{out['seconds']} s")

@@ -60,6 +60,16 @@ class AutoRefiner:
         self.refiner_: Refiner | None = None
         self.report_: dict[str, JSON] = {}
 
+    @property
+    def depth_(self) -> int:
+        """How many rounds the winner makes, if it is one that propagates; else no attribute."""
+        return int(self._refiner().depth_)  # type: ignore[attr-defined]
+
+    @property
+    def strength_(self) -> dict[str, float]:
+        """The winner's strengths of message types, if it has any; else no attribute."""
+        return dict(self._refiner().strength_)  # type: ignore[attr-defined]
+
     def fit(
         self,
         graph: Graph,

@@ -10,10 +10,13 @@ from graphretrieval.gnn.trial import trials
 from tests.gnn.planted import graph_of, planted
 from tests.gnn.test_propagate import precision, some_edges
 
+#: One round is enough to tell a graph that helps.
+ONE = {"propagate": {"max_depth": 1}, "sign": {"steps": 60}}
+
 
 def test_a_true_graph_is_made_use_of():
     graph, h, topic = planted(0)
-    auto = AutoRefiner(candidates=("none", "propagate", "sign"))
+    auto = AutoRefiner(candidates=("none", "propagate", "sign"), options=ONE)
     auto.fit(graph, h, some_edges(graph, 0.2))
     assert auto.chosen_ in ("propagate", "sign")
     assert auto.report_[f"mrr:{auto.chosen_}"] > auto.report_["mrr:none"]
@@ -23,15 +26,19 @@ def test_a_true_graph_is_made_use_of():
 
 def test_a_rewired_graph_is_answered_with_none():
     graph, h, _ = planted(0, rewired=True)
-    auto = AutoRefiner(candidates=("none", "propagate", "sign")).fit(graph, h, some_edges(graph))
+    auto = AutoRefiner(candidates=("none", "propagate", "sign"), options=ONE).fit(
+        graph, h, some_edges(graph)
+    )
     assert auto.chosen_ == "none"
 
 
 def test_the_simplest_of_equals_is_chosen():
     graph, h, _ = planted(0)
-    twice = AutoRefiner(candidates=("none", "propagate", "propagate", "none"))
+    twice = AutoRefiner(candidates=("none", "propagate", "propagate", "none"), options=ONE)
     assert twice.fit(graph, h, some_edges(graph, 0.2)).chosen_ == "propagate"
-    first = AutoRefiner(candidates=("propagate", "none")).fit(graph, h, some_edges(graph, 0.2))
+    first = AutoRefiner(candidates=("propagate", "none"), options=ONE).fit(
+        graph, h, some_edges(graph, 0.2)
+    )
     assert first.chosen_ == "propagate"
 
 
@@ -59,6 +66,16 @@ def test_options_reach_the_candidates_and_come_back_with_the_state():
     assert again.refiner_.max_depth == 1
     assert again.options == options
     assert again.report_ == auto.report_
+
+
+def test_a_winner_that_propagates_can_be_followed_edge_by_edge():
+    graph, h, _ = planted(0)
+    auto = AutoRefiner(candidates=("none", "propagate"), options=ONE)
+    auto.fit(graph, h, some_edges(graph, 0.2))
+    assert auto.depth_ == auto.refiner_.depth_ > 0
+    assert auto.strength_ == auto.refiner_.strength_
+    network = AutoRefiner(candidates=("sign",), options={"sign": {"steps": 20}})
+    assert not hasattr(network.fit(graph, h, some_edges(graph, 0.2)), "depth_")
 
 
 def test_an_unknown_candidate_is_answered_with_the_choices():

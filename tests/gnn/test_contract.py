@@ -17,7 +17,12 @@ NAMES = registry.names("refiner")
 #: Enough to learn something, little enough to wait for.
 QUICK = {
     **{name: {"steps": 40} for name in ("sage", "gat", "rgcn", "hgt", "sign")},
-    "auto": {"options": {name: {"steps": 20} for name in ("sage", "gat", "rgcn", "sign")}},
+    "auto": {
+        "options": {
+            "propagate": {"max_depth": 1},
+            **{name: {"steps": 20} for name in ("sage", "gat", "rgcn", "sign")},
+        }
+    },
 }
 LEARNED = [name for name in NAMES if name not in ("none", "auto")]
 
