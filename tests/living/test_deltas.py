@@ -95,8 +95,8 @@ def assert_answers_same(live: Live, anew: Live, name: str) -> None:
     for found in ours.keys() & theirs.keys():
         assert ours[found] == pytest.approx(theirs[found], abs=near)
     for some, others in ((ours, theirs), (theirs, ours)):
-        for found in some.keys() - others.keys():  # of equals at the end either may be left out
-            assert some[found] == pytest.approx(min(others.values()), abs=near)
+        for found in some.keys() - others.keys():  # of nodes that say the same, one is shown
+            assert min(abs(some[found] - score) for score in others.values()) <= near
 
 
 @settings(
