@@ -16,6 +16,7 @@ from graphretrieval import __version__, cli_living, neo4j_cli
 from graphretrieval import config as settings
 from graphretrieval.api import commands
 from graphretrieval.errors import ConfigError, GraphRetrievalError, QueryError
+from graphretrieval.explain import command as explain_command
 
 if TYPE_CHECKING:
     from graphretrieval.retriever import Retriever
@@ -318,6 +319,7 @@ def demo(
     run(collection, out, _given.config, seed=seed)
 
 
+explain_command.mount(app, lambda: _open(), lambda x: _term(x), lambda: _given.json)
 commands.mount(app, _open)
 neo4j_cli.mount(app, lambda: (_given.config, _given.json))
 

@@ -142,7 +142,7 @@ def evaluate(
         NothingToLearn: the plan leaves no queries, or nothing to learn from.
     """
     started = time.perf_counter()
-    graph, nodes = _restricted(kb, plan)
+    graph, nodes = restricted(kb, plan)
     rows: list[dict[str, JSON]] = []
     ap: dict[str, list[Array]] = {}
     for seed in range(plan.seeds):
@@ -223,7 +223,7 @@ def scored(
     scorer = scorer_of(model, material, kb.store, material.messages, raw, trial.hidden)
     for d in trial.directions:
         try:
-            kind = _kind(material, d)
+            kind = kind_of(material, d)
             ranker = gate(model, kind, d.target, trial.relevance)
         except NotFitted:
             continue
@@ -245,7 +245,7 @@ def scored(
             yield d, name, matrix
 
 
-def _kind(material: Material, d: Direction) -> str:
+def kind_of(material: Material, d: Direction) -> str:
     """The gate of most of the queries."""
     if d.source != "text":
         return d.source
@@ -253,7 +253,7 @@ def _kind(material: Material, d: Direction) -> str:
     return str(names[np.argmax(count)])
 
 
-def _restricted(kb: Retriever, plan: Plan) -> tuple[Graph, dict[int, Node]]:
+def restricted(kb: Retriever, plan: Plan) -> tuple[Graph, dict[int, Node]]:
     """The graph with only the items the plan speaks of, and its nodes by row."""
     graph = kb.store.export()
     nodes = list(kb.store.nodes())

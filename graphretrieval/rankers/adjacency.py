@@ -111,6 +111,14 @@ class Adjacency:
             self.count = np.concatenate([self.count, nothing])
             self._room = np.concatenate([self._room, nothing])
 
+    def edges(self) -> tuple[Ints, Ints, Ints, Array]:
+        """All edges: ``(src, relation, dst, weight)``, each ``(m,)``."""
+        src, at = self.entries(np.arange(len(self)))
+        outward = self.kind[at] % 2 == 1
+        src, at = src[outward], at[outward]
+        relation, dst = self.kind[at].astype(np.int64) // 2, self.other[at].astype(np.int64)
+        return src, relation, dst, self.weight[at]
+
     def edges_at(self, row: int) -> list[Key]:
         """All edges of one node."""
         at = slice(self.start[row], self.start[row] + self.count[row])

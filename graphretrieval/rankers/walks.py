@@ -77,13 +77,8 @@ class _Trail:
         while parent[way[-1]] >= 0:
             way.append(int(parent[way[-1]]))
         way.reverse()
-        graph, edges = self.walker.graph, self.walker.adjacency
-        steps = []
-        for position in way[1:]:
-            e = int(entry[position])
-            relation, outward = divmod(int(edges.kind[e]), 2)
-            direction = "out" if outward else "in"
-            steps.append(Step(edges.relations[relation], direction, float(edges.weight[e])))
+        graph = self.walker.graph
+        steps = [self.walker.step(int(entry[position])) for position in way[1:]]
         anchor = ANCHORS[0 if self.kinds is None else int(self.kinds[way[0]])]
         weight = 1.0 if self.weight is None else float(self.weight[way[0]])
         ids = tuple(graph.ids[int(node[p])] for p in way)
@@ -102,6 +97,22 @@ class Walker:
     def __init__(self, graph: Graph, relations: Mapping[str, float] | None = None) -> None:
         self.graph = graph
         self.adjacency = Adjacency(graph, relations)
+
+    def leaving(self, rows: Ints, limit: int | None = None) -> tuple[Ints, Ints, Ints, Array]:
+        """Entries of some rows, of each the strongest: ``(owner, entry, to, factor)``.
+
+        ``owner[j]`` is a position in ``rows``, ``to[j]`` the row that ``entry[j]`` leads to.
+        """
+        edges = self.adjacency
+        owner, entry = edges.entries(rows, limit)
+        return owner, entry, edges.other[entry].astype(np.int64), edges.factor[entry]
+
+    def step(self, entry: int) -> Step:
+        """The edge of an entry, as it is walked along."""
+        edges = self.adjacency
+        relation, outward = divmod(int(edges.kind[entry]), 2)
+        direction = "out" if outward else "in"
+        return Step(edges.relations[relation], direction, float(edges.weight[entry]))
 
     def search(
         self,

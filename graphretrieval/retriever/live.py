@@ -124,6 +124,27 @@ class Live:
         raw = {b: x.x[rows] for b, x in self._raw.items()}
         return Embedded(tuple(self.ids[i] for i in rows), raw, raw)
 
+    def graph(self) -> Graph:
+        """The graph with its edges, row-aligned with the vectors."""
+        src, relation, dst, weight = self.ties.edges()
+        graph = Graph(
+            self.ids,
+            tuple(self.modalities),
+            self.modality.x,
+            tuple(self.ties.relations),
+            src.astype(np.int32),
+            dst.astype(np.int32),
+            relation.astype(np.int16),
+            weight,
+            self.revision,
+        )
+        graph.__dict__["row"] = self.row
+        return graph
+
+    def raw(self) -> dict[str, Array]:
+        """Unscaled raw vectors of each block, what its refiner starts from."""
+        return {b: x.x for b, x in self._raw.items()}
+
     def allowed(self, where: Filter) -> Bools | None:
         """Nodes that pass the filters on their own attributes; ``None`` if there are none."""
         if not (where.lang or where.collection or where.license):

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from graphretrieval.arrays import top_k
 from graphretrieval.errors import QueryError, StoreAway
@@ -24,11 +25,14 @@ from graphretrieval.types import (
     Bools,
     Hit,
     Ints,
+    Node,
     Path,
 )
 
 # nearest vectors that are scored in full beside all that walks reach
 CANDIDATES = 200
+#: What a score adds up from.
+PARTS = ("content", "graph", "path", "lexical")
 
 
 @dataclass(frozen=True)
@@ -54,15 +58,32 @@ class Filter:
         return any((self.category, self.lang, self.collection, self.license))
 
 
+@dataclass(frozen=True)
+class Posed:
+    """One term put to one target modality: the gate that weighs it, where it starts and gets to."""
+
+    term: Term
+    gate: Ranker
+    anchors: Anchors = field(repr=False)
+    walks: Walks = field(repr=False)
+    known: float
+
+
 @dataclass
 class Found:
-    """Scored candidates of one target modality: rows, contributions by part, and their paths."""
+    """Scored candidates of one target modality, ``rows``, and all that the scores are made of.
+
+    ``columns`` ``(terms, t, p)`` is what was measured, ``weighed`` of the same shape what it
+    contributes; ``parts`` adds these up by name, and ``score`` adds up the parts.
+    """
 
     rows: Ints
-    parts: dict[str, Array]
-    score: Array
+    posed: list[Posed]
+    columns: Array
+    weighed: Array
+    parts: dict[str, npt.NDArray[np.float64]]
+    score: npt.NDArray[np.float64]
     confidence: Array
-    walks: list[tuple[Walks, Term]]
     no_match: bool = False
 
 
@@ -118,12 +139,22 @@ class Searcher:
             where: filters, applied before ranking.
             allowed: ``(n,)`` nodes that pass the filters that need node attributes.
         """
+        found = self.candidates(terms, targets, k, where, allowed)
+        hits = self._hits(found, self.ranking(found, k), k)
+        return hits, all(f.no_match for f in found.values())
+
+    def candidates(
+        self,
+        terms: Sequence[Term],
+        targets: Sequence[str],
+        k: int,
+        where: Filter,
+        allowed: Bools | None = None,
+    ) -> dict[str, Found]:
+        """Scored candidates of each target modality that has any; arguments as for a search."""
         mask = self._mask(where, allowed)
         tried = {t: self._in_modality(terms, t, k, mask) for t in targets}
-        found = {t: f for t, f in tried.items() if f is not None and len(f.rows)}
-        best = self._merge(found, k)
-        hits = self._hits(found, best, k)
-        return hits, all(f.no_match for f in found.values())
+        return {t: f for t, f in tried.items() if f is not None and len(f.rows)}
 
     def _in_modality(
         self, terms: Sequence[Term], target: str, k: int, mask: Bools | None
@@ -143,34 +174,31 @@ class Searcher:
         candidates = np.unique(np.concatenate([near, *(w.rows for w in walks)]))
         own = [int(r) for t in terms if t.queries.rows is not None for r in t.queries.rows]
         candidates = candidates[~np.isin(candidates, own)]
-        return self._weigh(terms, gates, anchors, walks, candidates)
+        known = [float(self.scorer.known(a)[0]) for a in anchors]
+        posed = [Posed(*p) for p in zip(terms, gates, anchors, walks, known, strict=True)]
+        shape = (len(terms), len(candidates), len(self.model.columns))
+        columns = np.empty(shape, np.float32)
+        for i, p in enumerate(posed):
+            columns[i] = self.scorer.parts(p.term.queries, candidates, p.anchors)[0]
+        return self.weigh(candidates, posed, columns)
 
-    def _weigh(
-        self,
-        terms: Sequence[Term],
-        gates: Sequence[Ranker],
-        anchors: Sequence[Anchors],
-        walks: Sequence[Walks],
-        candidates: Ints,
-    ) -> Found:
-        names = ("content", "graph", "path", "lexical")
-        parts = {name: np.zeros(len(candidates), np.float32) for name in names}
-        confidence = np.zeros(len(candidates), np.float32)
-        total = sum(abs(t.weight) for t in terms)
+    def weigh(self, rows: Ints, posed: list[Posed], columns: Array) -> Found:
+        """Scores of candidates of which the columns ``(terms, t, p)`` are measured."""
+        parts = {name: np.zeros(len(rows)) for name in PARTS}
+        weighed = np.empty_like(columns)
+        confidence = np.zeros(len(rows), np.float32)
+        total = sum(abs(p.term.weight) for p in posed)
         no_match = True
-        for term, ranker, anchor in zip(terms, gates, anchors, strict=True):
-            columns = self.scorer.parts(term.queries, candidates, anchor)[0]  # (t, p)
-            known = self.scorer.known(anchor)[0]
-            weighed = ranker.weigh(columns, known) * np.float32(term.weight / total)
+        for i, p in enumerate(posed):
+            weighed[i] = p.gate.weigh(columns[i], p.known) * np.float32(p.term.weight / total)
             for column, name in enumerate(self.model.columns):
-                parts[self.model.part_of(name)] += weighed[:, column]
-            own = weighed.sum(axis=1) * np.float32(total / term.weight)
-            sure = ranker.confidence(own)
-            confidence += np.float32(max(term.weight, 0) / total) * sure
-            no_match &= not len(own) or bool(own.max() < ranker.threshold)
+                parts[self.model.part_of(name)] += weighed[i, :, column]
+            own = weighed[i].sum(axis=1) * np.float32(total / p.term.weight)
+            sure = p.gate.confidence(own)
+            confidence += np.float32(max(p.term.weight, 0) / total) * sure
+            no_match &= not len(own) or bool(own.max() < p.gate.threshold)
         score = np.sum(list(parts.values()), axis=0)
-        pairs = list(zip(walks, terms, strict=True))
-        return Found(candidates, parts, score, confidence, pairs, no_match)
+        return Found(rows, posed, columns, weighed, parts, score, confidence, no_match)
 
     def _nearest(
         self,
@@ -240,7 +268,7 @@ class Searcher:
             )
         return below(self.scorer.walker.adjacency, graph.row[name], SUBCATEGORY_OF, IN_CATEGORY)
 
-    def _merge(self, found: Mapping[str, Found], k: int) -> list[tuple[str, int]]:
+    def ranking(self, found: Mapping[str, Found], k: int) -> list[tuple[str, int]]:
         """Best candidates over all modalities, by confidence first where they compete."""
         rows: list[tuple[float, float, str, str, int]] = []
         for target, f in found.items():
@@ -262,8 +290,8 @@ class Searcher:
         for (target, i), node in zip(best, nodes, strict=True):
             if node is None or len(hits) == k:
                 continue
-            content = (node.sha256, node.start) if node.text is None else (node.text, node.lang)
-            if content in seen and content != (None, None):
+            content = content_of(node)
+            if content in seen:
                 continue
             seen.add(content)
             f = found[target]
@@ -277,9 +305,15 @@ class Searcher:
         )
 
     def _path(self, found: Found, row: int) -> Path | None:
-        ways = [w.path(0, row) for w, term in found.walks if term.weight > 0]
+        ways = [p.walks.path(0, row) for p in found.posed if p.term.weight > 0]
         known = [w for w in ways if w is not None]
         return max(known, key=lambda p: p.strength, default=None)
+
+
+def content_of(node: Node) -> tuple[object, object]:
+    """The same for nodes that show the same: of these an answer holds the best only."""
+    own = (node.sha256, node.start) if node.text is None else (node.text, node.lang)
+    return (node.id, None) if own == (None, None) else own
 
 
 def _in(rows: Ints, partition: Ints, at: Ints) -> Ints:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +28,7 @@ from graphretrieval.retriever.live import Live
 from graphretrieval.retriever.material import Material, embed, held_texts, validation_of, variants
 from graphretrieval.retriever.model import Model, kinds_of_text, refine_nodes, scaled
 from graphretrieval.retriever.query import Filter, Term, modalities
+from graphretrieval.retriever.question import Question
 from graphretrieval.retriever.score import Queries
 from graphretrieval.retriever.serving import Serving
 from graphretrieval.sources.limits import Limits
@@ -406,6 +408,42 @@ class Retriever:
             QueryError: nothing was asked, or a term cannot be understood.
             NotFitted: no model has been learned yet.
         """
+        query = self.asking(
+            text,
+            image=image,
+            audio=audio,
+            node=node,
+            exclude=exclude,
+            target=target,
+            k=k,
+            category=category,
+            lang=lang,
+            collection=collection,
+            license=license,
+        )
+        with query as question:
+            return question.answer()
+
+    @contextmanager
+    def asking(
+        self,
+        text: Terms = None,
+        *,
+        image: Terms = None,
+        audio: Terms = None,
+        node: Terms = None,
+        exclude: Terms = None,
+        target: str | Sequence[str] = "any",
+        k: int = 10,
+        category: str | None = None,
+        lang: str | None = None,
+        collection: str | None = None,
+        license: str | None = None,
+    ) -> Iterator[Question]:
+        """A query understood but not yet answered, for those who ask how its answer comes about.
+
+        Arguments and errors are those of :meth:`search`; what is served stays as it is meanwhile.
+        """
         asked = self._terms(text=text, image=image, audio=audio, node=node, exclude=exclude)
         targets = modalities(target)
         if not 1 <= k <= 10_000:
@@ -417,15 +455,7 @@ class Retriever:
                 Term(kind, value, weight, self._queries(kind, value, content, live))
                 for (kind, value, weight), content in zip(asked, files, strict=True)
             ]
-            hits, no_match = live.searcher.search(terms, targets, k, where, live.allowed(where))
-            version, revision = live.version, live.revision
-        query: dict[str, JSON] = {
-            "terms": [{"kind": k_, "value": v, "weight": w} for k_, v, w in asked],
-            "target": list(targets),
-            "k": k,
-        }
-        degraded = bool(self.serving.refused) or self.store.degraded
-        return Answer(query, hits, version, revision, degraded=degraded, no_match=no_match)
+            yield Question(terms, targets, k, where, live, bool(self.serving.refused))
 
     @property
     def model(self) -> Model:

@@ -165,16 +165,20 @@ class Scorer:
         ``targets`` are graph rows, ascending; ``anchors`` spare finding them again.
         """
         anchors = self.anchors(queries) if anchors is None else anchors
-        mask = np.zeros(len(self.vectors.graph.ids), np.bool_)
-        mask[targets] = True
-        hops = 3 if self.paths else 0
-        path = self._dense(self.walk(anchors, mask, hops), targets, len(queries))
-        words = self._dense(self.walk(anchors.only_lexical(), mask, 1), targets, len(queries))
-        words = words**3  # half of the words say far less than half of what all say
+        path, words = self.walked(anchors, targets)
         blocks = list(self.model.aligners)
         raw = [queries.raw[b] @ self.vectors.raw[b][targets].T for b in blocks]
         refined = [queries.raw[b] @ self.vectors.refined[b][targets].T for b in blocks]
         return np.stack([*raw, *refined, path, words], axis=2).astype(np.float32)
+
+    def walked(self, anchors: Anchors, targets: Ints) -> tuple[Array, Array]:
+        """The columns that walks and words make of the targets, each ``(q, t)``."""
+        mask = np.zeros(len(self.vectors.graph.ids), np.bool_)
+        mask[targets] = True
+        hops, q = 3 if self.paths else 0, len(anchors.indptr) - 1
+        path = self._dense(self.walk(anchors, mask, hops), targets, q)
+        words = self._dense(self.walk(anchors.only_lexical(), mask, 1), targets, q)
+        return path, words**3  # half of the words say far less than half of what all say
 
     def _dense(self, walks: Walks, targets: Ints, q: int) -> Array:
         out = np.zeros((q, len(targets)), np.float32)

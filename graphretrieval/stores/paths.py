@@ -8,14 +8,34 @@ from graphretrieval.arrays import Csr, adjacency
 from graphretrieval.types import Graph, Path, Step
 
 
+class Paths:
+    """Keeps the newest graph's adjacency: made anew it costs more than hundreds of searches."""
+
+    def __init__(self) -> None:
+        self._newest: tuple[Graph, Csr] | None = None
+
+    def shortest(
+        self, graph: Graph, sources: Sequence[str], targets: Sequence[str], max_hops: int
+    ) -> list[Path | None]:
+        """As :func:`shortest`; the same graph object is walked without being prepared again."""
+        kept = self._newest
+        if kept is None or kept[0] is not graph:
+            kept = self._newest = graph, adjacency(graph, direction="both")
+        return shortest(graph, sources, targets, max_hops, kept[1])
+
+
 def shortest(
-    graph: Graph, sources: Sequence[str], targets: Sequence[str], max_hops: int
+    graph: Graph,
+    sources: Sequence[str],
+    targets: Sequence[str],
+    max_hops: int,
+    both: Csr | None = None,
 ) -> list[Path | None]:
     """For each pair a shortest path, edges walked either way.
 
     Of several, the one whose weights have the greatest product, then the first by node ids.
     """
-    both = adjacency(graph, direction="both")
+    both = adjacency(graph, direction="both") if both is None else both
     row = graph.row
     return [
         _one(graph, both, row[s], row[t], max_hops) if s in row and t in row else None

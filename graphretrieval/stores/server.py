@@ -361,5 +361,10 @@ def _is_ours(pid: int, home: Path) -> bool:
         )
     except OSError:
         return False
-    # one that is just being started has no command line yet, a zombie no longer
-    return f"--home-dir={home}" in command if command else state != "Z"
+    if command:
+        return f"--home-dir={home}" in command
+    # one just being started has no command line yet; one that was killed has none any more, and
+    # holds its ports until its last thread is gone
+    with contextlib.suppress(OSError):
+        return state != "Z" or len(os.listdir(f"/proc/{pid}/task")) > 1
+    return False

@@ -48,6 +48,7 @@ class SqliteStore:
         self._local = threading.local()
         self._open: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
+        self._paths = paths.Paths()
         self._snapshots = Snapshots(self.path.with_name(self.path.name + ".snapshot"))
         if not read_only:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -364,7 +365,7 @@ class SqliteStore:
         self, sources: Sequence[str], targets: Sequence[str], *, max_hops: int = 3
     ) -> list[Path | None]:
         """For each pair a shortest path, the strongest of several, edges walked either way."""
-        return paths.shortest(self.export(), sources, targets, max_hops)
+        return self._paths.shortest(self.export(), sources, targets, max_hops)
 
     def text_search(
         self,

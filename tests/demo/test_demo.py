@@ -16,6 +16,9 @@ from graphretrieval.demo.collections import obtain
 from graphretrieval.demo.run import written_down
 from graphretrieval.errors import QueryError
 
+# what is made once for all tests here is made in one process
+pytestmark = pytest.mark.xdist_group("demo")
+
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import threading
@@ -52,6 +53,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 def chromium() -> Iterator[Any]:
     """The browser; without it these tests are skipped visibly."""
     playwright = pytest.importorskip("playwright.sync_api")
+    if CHROMIUM is None and os.environ.get("GRAPHRETRIEVAL_REQUIRE_CHROMIUM"):
+        pytest.fail("chromium is required here: apt-get install chromium")
     if CHROMIUM is None:
         pytest.skip("chromium is not installed: apt-get install chromium")
     with playwright.sync_playwright() as p:

@@ -21,7 +21,7 @@ from .neo4j_browser import Neo4jBrowser
 def program() -> str:
     found = neo4j_browser.chromium()
     if found is None:
-        if os.environ.get("GRAPHRETRIEVAL_REQUIRE_NEO4J"):
+        if os.environ.get("GRAPHRETRIEVAL_REQUIRE_CHROMIUM"):
             pytest.fail("chromium is required here: apt-get install chromium")
         pytest.skip("chromium is not installed")
     return found

@@ -36,7 +36,13 @@ def test_links_add_what_was_planted(
 @pytest.mark.slow
 def test_the_quick_benchmark_writes_its_figures_down(tmp_path: Path) -> None:
     out = tmp_path / "new" / "bench"
-    command = [sys.executable, "-m", "graphretrieval.evaluation.benchmarks", "--quick"]
+    command = [
+        sys.executable,
+        "-m",
+        "graphretrieval.evaluation.benchmarks",
+        "--quick",
+        "--no-neo4j",
+    ]
     subprocess.run([*command, "--out", str(out)], check=True, timeout=600)
     found = json.loads((out / "benchmarks.json").read_text("utf-8"))
     assert_planted(found["planted"], benchmarks.QUICK)

@@ -23,6 +23,9 @@ from .world import name, write_world
 
 CONFIG = Config({"text_model": "none"})
 
+# what is made once for all tests here is made in one process
+pytestmark = pytest.mark.xdist_group("protocols")
+
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[gr.Retriever]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 import graphretrieval as gr
 from graphretrieval.config import Config
-from graphretrieval.errors import GraphRetrievalError, QueryError
+from graphretrieval.errors import GraphRetrievalError, InputRefused, QueryError
 from graphretrieval.types import Edge, Node
 
 SUBJECTS = {
@@ -170,7 +172,6 @@ def test_as_many_hits_come_as_were_asked_for(base: gr.Retriever, k: int) -> None
         ({"text": "lion", "k": 10_001}, "k is 10001"),
         ({"text": ("lion", float("nan"))}, "weight"),
         ({"text": "lion", "exclude": ("ship", -1.0)}, "weight"),
-        ({"audio": "a.wav"}, "the file is gone"),
         ({"node": "lion-museum"}, "no content to search by"),
         ({"text": "lion", "category": "lion-museum#en"}, "no category"),
     ],
@@ -181,6 +182,16 @@ def test_what_cannot_be_asked_says_why(
     with pytest.raises(GraphRetrievalError, match=why) as found:
         base.search(**given)  # type: ignore[arg-type]
     assert isinstance(found.value, QueryError)
+
+
+def test_a_collection_without_sounds_cannot_be_asked_by_sound(
+    base: gr.Retriever, tmp_path: Path
+) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros(8_000), 8_000)
+    with pytest.raises(QueryError, match="has no audio encoder, so it cannot be asked by audio"):
+        base.search(audio=tmp_path / "a.wav")
+    with pytest.raises(InputRefused, match="the file is gone"):
+        base.search(audio=tmp_path / "gone.wav")
 
 
 def test_attributes_and_weights_reach_networkx(base: gr.Retriever) -> None:

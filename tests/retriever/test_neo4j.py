@@ -161,7 +161,11 @@ def test_the_way_back_is_the_same_graph(
         done = sync(there, back)
         assert done.equal
         assert all(row.equal for row in compare(embedded.store, back.store))
-        assert hits(back, "red fish") == hits(embedded, "red fish")
+        # edges came and went in the other: vectors that followed them differ in the last digits
+        assert [i for i, _ in hits(back, "red fish")] == [i for i, _ in hits(embedded, "red fish")]
+        assert dict(hits(back, "red fish")) == pytest.approx(
+            dict(hits(embedded, "red fish")), abs=1e-3
+        )
 
 
 def test_a_sync_that_was_interrupted_goes_on(
@@ -204,7 +208,9 @@ def test_a_file_can_be_backed_up_from_the_server(
     restore(tmp_path / "copy", tmp_path / "restored.db")
     with gr.open(tmp_path / "restored.db", config=there.config) as back:
         assert all(row.equal for row in compare(there.store, back.store))
-        assert hits(back, "red fish") == hits(there, "red fish")
+        assert dict(hits(back, "red fish")) == pytest.approx(
+            dict(hits(there, "red fish")), abs=1e-3
+        )
 
 
 def test_a_search_while_the_server_is_silent_is_answered_degraded(

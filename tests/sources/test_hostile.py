@@ -84,9 +84,10 @@ sys.argv[0] = "graphretrieval"
 try:
     runpy.run_module("graphretrieval", run_name="__main__")
 finally:
-    whose = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    peak = [resource.getrusage(w).ru_maxrss for w in whose]
-    print(f"PEAK {sum(peak) / 1024:.0f}", file=sys.stderr)
+    # a process's ru_maxrss begins at that of the process that started it; VmHWM is its own
+    own = next(int(x.split()[1]) for x in open("/proc/self/status") if x.startswith("VmHWM"))
+    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    print(f"PEAK {(own + children) / 1024:.0f}", file=sys.stderr)
 """
 
 

