@@ -56,7 +56,8 @@ def compare(embedded: Retriever, there: Retriever, n: int = 200) -> dict[str, JS
             took[at].append(1000 * (time.perf_counter() - started))
             found.append([h.id for h in answer.hits])
         same += found[0] == found[1]
-        overlap.append(len({*found[0]} & {*found[1]}) / max(1, len(found[0])))
+        shared = len({*found[0]} & {*found[1]})
+        overlap.append(shared / len(found[0]) if found[0] else float(not found[1]))
     p50 = [round(float(np.median(t[5:] or t)), 1) for t in took]
     return {
         "queries": len(asked),

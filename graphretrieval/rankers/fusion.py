@@ -4,7 +4,7 @@ Listwise softmax cross-entropy (ListNet, Cao et al. 2007): with x the parts of a
 their scales, P(candidate | query) = softmax(w · x), w ≥ 0. Weights grow with how surely the
 collection knows the query, ``w = u + k v``: words that it holds are evidence beside their meaning,
 words that it never saw have no other. Where the fused order is surely worse than the best part
-alone, on queries it was not fitted on, that part is used alone.
+alone, on new queries that it was not fitted on, ``u`` is that part alone.
 """
 
 from __future__ import annotations
@@ -89,15 +89,12 @@ class FusionRanker:
         fused = _ap(held, right, owner)
         self.judged = {"parts": single.mean(axis=1).tolist(), "fused": float(fused.mean())}
         out = np.reshape(self._listnet(both, right, owner), (2, p))
-        sure = k[np.flatnonzero(np.diff(owner, prepend=-1))] >= SURE  # (q,)
-        for half, mine in enumerate((~sure, sure)):
-            if not mine.any():
-                continue
-            best = int(np.argmax(single[:, mine].mean(axis=1)))
-            if _surely_better(single[best, mine], fused[mine]):
+        new = k[np.flatnonzero(np.diff(owner, prepend=-1))] < SURE  # (q,)
+        if new.any():
+            best = int(np.argmax(single[:, new].mean(axis=1)))
+            if _surely_better(single[best, new], fused[new]):
                 # as sharp as the fused score was, so that scores stay comparable
-                sharp = max(float(out[: half + 1].sum()), 1.0)
-                out[half] = np.eye(p)[best] * sharp
+                out[0] = np.eye(p)[best] * max(float(out[0].sum()), 1.0)
         return out
 
     def _listnet(self, x: Floats, right: Bools, owner: Ints) -> Floats:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import heapq
+import json
 import math
 import re
 import sqlite3
@@ -49,8 +51,22 @@ def find(
     for found, weight in zip(having, weights, strict=True):
         for key in found:
             keys[key] = keys.get(key, 0.0) + weight
-    best = sorted(keys, key=lambda key: (-keys[key], key))[: max(CANDIDATES, 4 * k)]
+    best = _best(c, keys, max(CANDIDATES, 4 * k))
     return ranked(_texts(c, best), dict(zip(asked, weights, strict=True)), k)
+
+
+def _best(c: sqlite3.Connection, keys: dict[int, float], most: int) -> list[int]:
+    """The keys of greatest weight; of equals by id, since keys are each store's own."""
+    if len(keys) <= most:
+        return list(keys)
+    last = heapq.nlargest(most, keys.values())[-1]
+    above = [key for key, weight in keys.items() if weight > last]
+    level = json.dumps([key for key, weight in keys.items() if weight == last])
+    rows = c.execute(
+        "SELECT key FROM nodes WHERE key IN (SELECT value FROM json_each(?)) ORDER BY id LIMIT ?",
+        (level, most - len(above)),
+    )
+    return above + [row[0] for row in rows]
 
 
 def weigh(counts: Sequence[int], total: int) -> list[float]:

@@ -31,7 +31,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 def test_rest_never_fails_on_2000_generated_cases(site: Site) -> None:
-    schema = schemathesis.openapi.from_asgi("/openapi.json", site.application.asgi)
+    # not from_asgi: it starts and stops the service, which then refuses everything
+    schema = schemathesis.openapi.from_dict(site.client.get("/openapi.json").json())
     operations = [r.ok() for r in schema.get_all_operations()]
     # those without parameters are soon exhausted; seven take the load
     each = -(-CASES // 6)
@@ -44,7 +45,7 @@ def test_rest_never_fails_on_2000_generated_cases(site: Site) -> None:
             nonlocal asked
             answer = _sent(site, case)
             asked += 1
-            assert answer.status_code < 500 or answer.status_code == 503, answer.text
+            assert answer.status_code < 500, answer.text
             if answer.status_code >= 400 and case.path != "/readyz":
                 assert answer.json()["error"]["code"]
 
