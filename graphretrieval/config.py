@@ -45,6 +45,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("image_side", 256, "pictures are encoded at this many pixels on the longer side", 32),
     Setting("audio_rate", 16_000, "recordings are encoded at this many samples a second", 4000),
     Setting("text_model", "auto", "text model: auto, none, a hub name in the cache, or a path"),
+    Setting("text_dictionary", "auto", "Chinese-English dictionary: auto (if installed) or none"),
     Setting("aligners", "posteriors,pivot,words", "spaces learned and joined, by name"),
     Setting(
         "refiner",
@@ -80,16 +81,14 @@ SETTINGS: tuple[Setting, ...] = (
 _BY_NAME = {row.name: row for row in SETTINGS}
 
 
-#: Settings that say where things lie and how fast they go, not what is learned from them.
-_PLACES = (
-    "store",
-    "cache_dir",
-    "checkpoints",
-    "data_dir",
-    "media_url",
-    "snapshot_max_bytes",
-    "threads",
-)
+#: Settings that say where things lie, how fast they go and who is served, not what is learned.
+_NOT_LEARNED = {
+    *("store", "cache_dir", "checkpoints", "data_dir", "media_url", "snapshot_max_bytes"),
+    *("threads", "refit_tolerance", "anonymous", "allowed_hosts", "cors_origins", "max_body_mb"),
+    *("query_seconds", "search_workers", "queue", "cost_per_minute", "max_subscriptions"),
+    *("trusted_only", "trusted_documents", "jwt_issuer", "jwt_audience", "jwt_keys"),
+    "jwt_role_claim",
+}
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,7 @@ class Config:
 
     def learned_with(self) -> dict[str, Any]:
         """The settings that a model depends on."""
-        return {row.name: self[row.name] for row in SETTINGS if row.name not in _PLACES}
+        return {row.name: self[row.name] for row in SETTINGS if row.name not in _NOT_LEARNED}
 
     def replace(self, **arguments: Any) -> Config:
         """The same settings with some changed."""

@@ -4,7 +4,8 @@ cross-lingual LSA for all, so that a Chinese query lies where its English twin d
 LSA over parallel texts (Dumais et al. 1997): the SVD is taken of documents that join all the
 descriptions of one thing, so that words of all languages share its axes. Where a sentence model is
 there, other languages are mapped into its space by ridge regression on parallel descriptions; the
-map's output is left as short as it is unsure.
+map's output is left as short as it is unsure. Where a Chinese dictionary is there too, Chinese texts
+start from what the sentence model makes of their glosses.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from graphretrieval.arrays import normalise
+from graphretrieval.encoders import glosses
 from graphretrieval.encoders.minilm import SentenceModel, locate
 from graphretrieval.encoders.ngrams import Tfidf
 from graphretrieval.folding import is_han, tokens
@@ -31,7 +33,9 @@ FEWEST = 50
 # few things they only tell its languages apart (measured: 68 bilingual captions of 18 things have
 # 17 axes above .47 and the rest below .031; 254 pictures' real captions have 253 above .06)
 RANK = 0.04
-VERSION = "text-3"
+# documents up to which the axes are exact: a decomposition of this size takes about a second
+EXACT = 2000
+VERSION = "text-4"
 
 
 class TextEncoder:
@@ -40,13 +44,17 @@ class TextEncoder:
     Args:
         model: sentence model: ``auto``, ``none``, a folder or a cached hub name.
         components: columns of the LSA space.
+        dictionary: Chinese glosses: ``auto`` (where installed) or ``none``.
     """
 
     modality = "text"
 
-    def __init__(self, *, model: str = "auto", components: int = 384) -> None:
+    def __init__(
+        self, *, model: str = "auto", components: int = 384, dictionary: str = "auto"
+    ) -> None:
         self.model = model
         self.components = components
+        self.dictionary = dictionary
         self._sentences: SentenceModel | None = None
 
     @property
@@ -80,8 +88,6 @@ class TextEncoder:
         progress: Progress = silent,
     ) -> Self:
         """Learn the shared axes, and the map of other languages into the sentence model's space."""
-        from sklearn.utils.extmath import randomized_svd
-
         groups = np.full(len(contents), -1) if groups is None else np.asarray(groups)
         progress(0, 3, "learning words")
         self._tfidf = Tfidf()
@@ -89,7 +95,7 @@ class TextEncoder:
         documents = _joined(rows, groups)
         k = max(1, min(self.components, min(documents.shape) - 1))
         progress(1, 3, "learning words")
-        _, s, vt = randomized_svd(documents, k, n_iter=4, random_state=seed)
+        s, vt = _axes(documents, k, seed)
         real = s > RANK * max(s[0], 1e-6)
         real[0] = True
         s, vt = s[real], vt[real]
@@ -100,8 +106,9 @@ class TextEncoder:
         self._sentences = None if where is None else SentenceModel(where)
         self.where_ = where
         self.map_: npt.NDArray[np.float16] | None = None
-        width = 0 if self._sentences is None else self._sentences.dim
-        self.han_ = np.zeros((self.basis_.shape[1], width), np.float16)
+        self.glossed_ = (
+            self._sentences is not None and self.dictionary != "none" and glosses.available()
+        )
         if self._sentences is not None:
             self.map_ = self._fit_map(contents, rows, groups, seed)
         progress(3, 3, "learning words")
@@ -116,7 +123,9 @@ class TextEncoder:
             return lsa
         meaning = lsa @ self.map_.astype(np.float32)
         han = np.flatnonzero([_is_chinese(c) for c in contents])
-        meaning[han] += lsa[han] @ self.han_.astype(np.float32)
+        if len(han):
+            first, x = self._chinese([contents[int(i)].text for i in han], lsa[han], meaning[han])
+            meaning[han] = first + x @ self.han_.astype(np.float32)
         known = np.flatnonzero([speaks(c) for c in contents])
         if len(known):
             meaning[known] = self._model.encode([contents[int(i)].text for i in known])
@@ -144,8 +153,10 @@ class TextEncoder:
         known = np.array([speaks(c) for c in contents])
         anchors = np.flatnonzero(known & (groups >= 0))
         width = self._model.dim
+        said = self.basis_.shape[1]  # columns that a text in Chinese is read by
+        self.han_ = np.zeros((said + (width if self.glossed_ else 0), width), np.float16)
         if not len(anchors):
-            return np.zeros((self.basis_.shape[1], width), np.float16)
+            return np.zeros((said, width), np.float16)
         names, member = np.unique(groups[anchors], return_inverse=True)
         y = np.zeros((len(names), width), np.float32)
         np.add.at(y, member, self._model.encode([contents[int(i)].text for i in anchors]))
@@ -155,19 +166,41 @@ class TextEncoder:
         x = self._lsa(rows[learners])
         target = y[np.searchsorted(names, groups[learners])]
         shared = _ridge(x, target, groups[learners], seed)
-        # what the map of all languages leaves unsaid in Chinese, whose words are short
+        # what the map of all languages, or the glosses, leave unsaid in Chinese
         han = np.array([_is_chinese(contents[int(i)]) for i in learners])
         if han.sum() >= FEWEST:
-            left = target[han] - x[han] @ shared
-            self.han_ = _ridge(x[han], left, groups[learners][han], seed).astype(np.float16)
+            texts = [contents[int(i)].text for i in learners[han]]
+            first, inputs = self._chinese(texts, x[han], x[han] @ shared)
+            left = target[han] - first
+            self.han_ = _ridge(inputs, left, groups[learners][han], seed).astype(np.float16)
         return shared.astype(np.float16)
+
+    def _chinese(self, texts: Sequence[str], lsa: Array, mapped: Array) -> tuple[Array, Array]:
+        """A first guess ``(n, width)`` at Chinese texts' meaning, and what corrects it."""
+        if not self.glossed_:
+            return mapped, lsa
+        english = [self._glosses.english(t) for t in texts]
+        said = np.flatnonzero([e != "" for e in english])
+        vectors = np.zeros_like(mapped)
+        vectors[said] = self._model.encode([english[int(i)] for i in said])
+        first = mapped.copy()
+        first[said] = vectors[said]
+        return first, np.concatenate([lsa, vectors], axis=1)
+
+    @property
+    def _glosses(self) -> glosses.Glosses:
+        return glosses.Glosses()
 
     def state(self) -> State:
         """Buckets, weights, axes and the map."""
         arrays: dict[str, npt.NDArray[Any]] = {**self._tfidf.arrays(), "basis": self.basis_}
         if self.map_ is not None:
             arrays |= {"map": self.map_, "han": self.han_}
-        settings = {"model": self.model, "components": self.components}
+        settings = {
+            "model": self.model,
+            "components": self.components,
+            "dictionary": self.dictionary,
+        }
         return State(arrays, settings)
 
     @classmethod
@@ -181,6 +214,7 @@ class TextEncoder:
         encoder.map_ = np.asarray(state.arrays["map"]) if "map" in state.arrays else None
         if encoder.map_ is not None:
             encoder.han_ = np.asarray(state.arrays["han"])
+            encoder.glossed_ = len(encoder.han_) > encoder.basis_.shape[1]
         encoder.where_ = locate(encoder.model) if encoder.map_ is not None else None
         return encoder
 
@@ -212,18 +246,39 @@ def _joined(rows: Any, groups: Ints) -> Any:
     return normalize(gather[:n] @ rows)
 
 
+def _axes(documents: Any, k: int, seed: int) -> tuple[Array, Array]:
+    """The k greatest singular values ``(k,)`` and right singular vectors ``(k, columns)``."""
+    n = documents.shape[0]
+    if n > EXACT:
+        from sklearn.utils.extmath import randomized_svd
+
+        _, s, vt = randomized_svd(documents, k, n_iter=4, random_state=seed)
+        return s, vt
+    from scipy.linalg import eigh
+
+    gram = (documents @ documents.T).toarray().astype(np.float64)
+    values, vectors = eigh(gram, subset_by_index=(n - k, n - 1))
+    s = np.sqrt(np.maximum(values[::-1], 0))
+    left = (vectors[:, ::-1] / np.maximum(s, 1e-9)).astype(np.float32)
+    return s.astype(np.float32), np.asarray((documents.T @ left).T, np.float32)
+
+
 def _ridge(x: Array, y: Array, groups: Ints, seed: int) -> Array:
     """``argmin ‖xW − y‖² + λ‖W‖²`` with λ chosen on a fifth of the groups."""
     names = np.unique(groups)
     held = np.isin(groups, np.random.default_rng(seed).permutation(names)[: len(names) // 5])
-    scale = float(np.square(x).sum() / max(1, x.shape[1]))
+    scale = max(float(np.square(x).sum() / x.shape[1]), 1e-6)  # texts may hold no known word
+    one = np.eye(x.shape[1], dtype=np.float32)
 
-    def solve(rows: npt.NDArray[np.bool_], penalty: float) -> Array:
-        a = x[rows].T @ x[rows] + np.float32(penalty * scale) * np.eye(x.shape[1], dtype=np.float32)
-        return np.asarray(np.linalg.solve(a, x[rows].T @ y[rows]), np.float32)
+    def products(rows: npt.NDArray[np.bool_]) -> tuple[Array, Array]:
+        return x[rows].T @ x[rows], x[rows].T @ y[rows]
 
+    def solve(xx: Array, xy: Array, penalty: float) -> Array:
+        return np.asarray(np.linalg.solve(xx + np.float32(penalty * scale) * one, xy), np.float32)
+
+    (xx, xy), (xx_held, xy_held) = products(~held), products(held)
     best = PENALTIES[0]
     if held.any() and not held.all():
-        miss = [np.square(x[held] @ solve(~held, p) - y[held]).mean() for p in PENALTIES]
+        miss = [np.square(x[held] @ solve(xx, xy, p) - y[held]).mean() for p in PENALTIES]
         best = PENALTIES[int(np.argmin(miss))]
-    return solve(np.ones(len(x), np.bool_), best)
+    return solve(xx + xx_held, xy + xy_held, best)

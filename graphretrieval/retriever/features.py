@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -28,8 +28,9 @@ AnyEncoder = Encoder[Any]
 def make_encoder(modality: str, config: Config) -> AnyEncoder:
     """An encoder of this modality with the settings in force, not yet fitted."""
     cls = registry.resolve("encoder", modality)
-    made: AnyEncoder = cls(model=config["text_model"]) if modality == Modality.TEXT else cls()
-    return made
+    if modality != Modality.TEXT:
+        return cast(AnyEncoder, cls())
+    return cast(AnyEncoder, cls(model=config["text_model"], dictionary=config["text_dictionary"]))
 
 
 def fit_encoder(

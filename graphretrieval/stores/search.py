@@ -8,11 +8,14 @@ import math
 import re
 import sqlite3
 from collections.abc import Sequence
+from functools import lru_cache
 
 from graphretrieval.folding import STOP_WORDS, fold, is_han, telling, tokens
 
 # enough candidates that the best are among them, few enough to be ranked at once
 CANDIDATES = 400
+# words of a batch of queries that are looked up once for all
+KEPT = 64
 # longer queries say nothing more
 MAX_TOKENS = 24
 # how much a word inside another is worth: "cat" in "cats", and in "scatter"
@@ -36,14 +39,18 @@ def remove(c: sqlite3.Connection, key: int) -> None:
 
 
 def find(
-    c: sqlite3.Connection, query: str, k: int, modality: str | None, lang: str | None
-) -> list[tuple[str, float]]:
-    """The best (id, score) for one query, scores in (0, 1]; ties by id."""
-    asked = grams(query)
-    if not asked or k < 1:
-        return []
+    c: sqlite3.Connection, queries: Sequence[str], k: int, modality: str | None, lang: str | None
+) -> list[list[tuple[str, float]]]:
+    """For each query the best (id, score), scores in (0, 1]; ties by id."""
     total = c.execute("SELECT count(*) FROM nodes").fetchone()[0]
-    having = [_having(c, gram, modality, lang) for gram in asked]
+    asked = [grams(query) if k > 0 else [] for query in queries]
+    having = lru_cache(KEPT)(lambda gram: _having(c, gram, modality, lang))
+    return [_find(c, words, [having(g) for g in words], total, k) for words in asked]
+
+
+def _find(
+    c: sqlite3.Connection, asked: Sequence[str], having: Sequence[Sequence[int]], total: int, k: int
+) -> list[tuple[str, float]]:
     if not any(having):
         return []
     weights = weigh([len(found) for found in having], total)

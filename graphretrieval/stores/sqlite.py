@@ -377,7 +377,7 @@ class SqliteStore:
     ) -> list[list[tuple[str, float]]]:
         """For each query the best (id, score) over title and text; scores lie in (0, 1]."""
         with self._guarded():
-            return [search.find(self._connection, q, k, modality, lang) for q in queries]
+            return search.find(self._connection, queries, k, modality, lang)
 
     def vector_search(
         self, space: str, queries: Array, k: int = 10, *, modality: str | None = None
