@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from graphretrieval import __version__, cli_living, neo4j_cli
+from graphretrieval import __version__, cli_living, cpus, neo4j_cli
 from graphretrieval import config as settings
 from graphretrieval.api import commands
 from graphretrieval.errors import ConfigError, GraphRetrievalError, QueryError
@@ -144,6 +144,7 @@ def fit(
     from graphretrieval import render
 
     _given.config = _learning(method, refiner)
+    cpus.keep_freed_memory()
     with _open() as kb, render.bars() as progress:
         version = kb.fit(seed=seed, progress=progress)
         info = kb.info()
@@ -291,6 +292,7 @@ def evaluate(
         parts=parts,
         seeds=seeds,
     )
+    cpus.keep_freed_memory()
     with render.bars() as progress:
         if data is None:
             with _open() as kb:
@@ -316,6 +318,7 @@ def demo(
     """The main job from end to end on a real collection, with a page of the answers."""
     from graphretrieval.demo.run import run
 
+    cpus.keep_freed_memory()
     run(collection, out, _given.config, seed=seed)
 
 

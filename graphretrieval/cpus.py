@@ -6,6 +6,7 @@ one small matrix product mostly wait: many small ones are better shared out whol
 
 from __future__ import annotations
 
+import ctypes
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -13,6 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
+
+# of malloc.h: arrays above the first are given back at once, free memory above the second soon
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -44,6 +48,18 @@ def settle(count: int = 0) -> None:
     count = count or min(threads(), int(wished) if wished.isdigit() and int(wished) else threads())
     threadpool_limits(limits=count)
     torch.set_num_threads(count)
+
+
+def keep_freed_memory() -> None:
+    """Let a process that learns keep freed memory for its next array, where libc is GNU's.
+
+    Arrays of a hundred megabytes come and go; given back to the system each time, every page of
+    theirs is cleared anew (measured: a fifth of the time an evaluation takes).
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(M_MMAP_THRESHOLD, 1 << 30)
+        mallopt(M_TRIM_THRESHOLD, (1 << 31) - 1)
 
 
 @contextmanager

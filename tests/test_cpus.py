@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -40,3 +42,23 @@ def test_work_shared_out_comes_back_in_order() -> None:
 def test_an_error_in_shared_out_work_is_raised() -> None:
     with pytest.raises(ZeroDivisionError):
         each(lambda n: 1 / n, [2, 1, 0])
+
+
+def test_freed_memory_is_kept_for_the_next_array() -> None:
+    """Run apart, since it changes how the process allocates."""
+    script = (
+        "import resource, numpy as np\n"
+        "from graphretrieval.cpus import keep_freed_memory\n"
+        "def faults():\n"
+        "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "    for _ in range(10): np.ones(8_000_000)\n"
+        "    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before\n"
+        "faults(); usual = faults()\n"
+        "keep_freed_memory(); faults(); kept = faults()\n"
+        "print(usual, kept)\n"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    usual, kept = map(int, found.stdout.split())
+    assert kept < usual / 2

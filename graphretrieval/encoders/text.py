@@ -4,8 +4,8 @@ cross-lingual LSA for all, so that a Chinese query lies where its English twin d
 LSA over parallel texts (Dumais et al. 1997): the SVD is taken of documents that join all the
 descriptions of one thing, so that words of all languages share its axes. Where a sentence model is
 there, other languages are mapped into its space by ridge regression on parallel descriptions; the
-map's output is left as short as it is unsure. Where a Chinese dictionary is there too, Chinese texts
-start from what the sentence model makes of their glosses.
+map's output is left as short as it is unsure. Where a Chinese dictionary is there too, a Chinese
+text starts from what the sentence model makes of its glosses.
 """
 
 from __future__ import annotations

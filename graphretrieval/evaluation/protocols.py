@@ -231,7 +231,7 @@ def scored(
         scores = np.empty((len(names), len(d.queries), len(d.gallery)), np.float32)
         for start in range(0, len(d.queries), 64):
             block = d.queries[start : start + 64]
-            queries = node_queries(scorer.vectors, block, d.source, material.texts)
+            queries = node_queries(scorer.vectors, block, kind, material.texts)
             anchors = scorer.anchors(queries)
             columns = scorer.parts(queries, d.gallery, anchors)  # (q, g, p)
             known = np.repeat(scorer.known(anchors), len(d.gallery))

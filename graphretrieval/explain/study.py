@@ -243,7 +243,9 @@ class _Work:
     def _of_query(self, d: Direction, i: int, ranker: Ranker) -> Iterator[Case]:
         scorer, row = self.searcher.scorer, int(d.queries[i])
         rows = np.array([row])
-        queries = node_queries(scorer.vectors, rows, d.source, self.trial.material.texts)
+        queries = node_queries(
+            scorer.vectors, rows, kind_of(self.trial.material, d), self.trial.material.texts
+        )
         anchors = scorer.anchors(queries)
         mask = np.zeros(len(self.graph.ids), np.bool_)
         mask[d.gallery] = True

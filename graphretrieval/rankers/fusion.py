@@ -3,8 +3,8 @@
 Listwise softmax cross-entropy (ListNet, Cao et al. 2007): with x the parts of a candidate over
 their scales, P(candidate | query) = softmax(w · x), w ≥ 0. Weights grow with how surely the
 collection knows the query, ``w = u + k v``: words that it holds are evidence beside their meaning,
-words that it never saw have no other. Where the fused order is surely worse than the best part
-alone, on new queries that it was not fitted on, ``u`` is that part alone.
+words that it never saw have no other. ``u`` leans towards the best part alone where that surely
+orders new queries better that it was not fitted on.
 """
 
 from __future__ import annotations
@@ -19,6 +19,10 @@ from graphretrieval.cpus import one_thread
 from graphretrieval.types import JSON, Array, Bools, Ints, State
 
 FOLDS = 3
+# a weight below this share of the greatest is owed to the chance of few queries
+SPECK = 0.1
+# how much of a new query's weights the best part may be given for itself, the least first
+SHARES = (0.0, 0.5, 1.0)
 # queries known at least so surely are judged apart from the others
 SURE = 0.5
 # pulls weights together where few queries say anything
@@ -89,12 +93,16 @@ class FusionRanker:
         fused = _ap(held, right, owner)
         self.judged = {"parts": single.mean(axis=1).tolist(), "fused": float(fused.mean())}
         out = np.reshape(self._listnet(both, right, owner), (2, p))
+        out[out < SPECK * out.max()] = 0
         new = k[np.flatnonzero(np.diff(owner, prepend=-1))] < SURE  # (q,)
         if new.any():
             best = int(np.argmax(single[:, new].mean(axis=1)))
-            if _surely_better(single[best, new], fused[new]):
-                # as sharp as the fused score was, so that scores stay comparable
-                out[0] = np.eye(p)[best] * max(float(out[0].sum()), 1.0)
+            # as sharp as the fused score is, so that scores stay comparable
+            alone = np.eye(p)[best] * max(float(out[0].sum()), 1.0)
+            judged = [_ap((1 - t) * held + t * (x @ alone), right, owner)[new] for t in SHARES]
+            lead = int(np.argmax([ap.mean() for ap in judged]))
+            share = SHARES[lead] if surely_better(judged[lead], judged[0]) else 0.0
+            out[0] = (1 - share) * out[0] + share * alone
         return out
 
     def _listnet(self, x: Floats, right: Bools, owner: Ints) -> Floats:
@@ -187,7 +195,7 @@ def _scale(x: Floats, owner: Ints) -> Floats:
     return np.where(best.any(axis=0), best.sum(axis=0) / said, 1.0)
 
 
-def _surely_better(a: Floats, b: Floats) -> bool:
+def surely_better(a: npt.NDArray[np.floating], b: npt.NDArray[np.floating]) -> bool:
     """Whether a's mean is above b's by more than its standard error."""
     gap = a - b
     return bool(gap.mean() > gap.std() / np.sqrt(len(gap)) and gap.mean() > 0)

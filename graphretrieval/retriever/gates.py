@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 
 from graphretrieval import registry
+from graphretrieval.arrays import normalise
 from graphretrieval.folding import STOP_WORDS, is_han, telling, words
 from graphretrieval.protocols import GraphStore, Progress, Ranker, silent
 from graphretrieval.rankers.walks import Walker
 from graphretrieval.retriever import corpus
+from graphretrieval.retriever.likeness import choose, compared
 from graphretrieval.retriever.material import Material, variants
 from graphretrieval.retriever.model import ALIKE, TEXT_KINDS, Model, Vectors, scaled, vectors_of
 from graphretrieval.retriever.score import Anchors, Queries, Scorer
@@ -72,6 +74,7 @@ def fit_gates(
         progress(i, len(kinds), WEIGHING)
         rows = _sample(material, kind, seed)
         if len(rows):
+            work.weigh_blocks(kind, rows)
             left = list(targets)
             for asked_for in (relevance, *(r for r in RELEVANCES if r != relevance)):
                 left = work.fit(asked_for, kind, rows, left)
@@ -96,13 +99,11 @@ class _Weighing:
         if not targets:
             return []
         if relevance == "instance":
-            texts = self.material.places.rows.get("text", rows[:0])
-            twins = variants(self.material.graph, texts, self.material.langs, rows)
-            hidden = np.union1d(rows, twins)
+            hidden = self._new(kind, rows)
             alone = self._scorer(corpus.without_nodes(self.material.messages, hidden), hidden)
-            asked = [_Batch.of_items(alone, self.material, rows)]
+            asked = [_Batch.of_items(alone, self.material, rows, kind)]
         else:
-            asked = [_Batch.of_items(self._arrivals, self.material, rows)]
+            asked = [_Batch.of_items(self._arrivals, self.material, rows, kind)]
         if self.relevance == "instance":
             asked.append(self._known(kind, rows))
         left = []
@@ -114,6 +115,46 @@ class _Weighing:
             if not _fit_gate(self.model, key, found, self.report, self.seed):
                 left.append(target)
         return left
+
+    def weigh_blocks(self, kind: str, rows: Ints) -> None:
+        """Choose by which blocks a query of this kind finds its like among its own modality.
+
+        Words of a language without spaces overlap by chance, where its meaning does not. Walks
+        begin at what is alike, so that this is settled before gates are.
+        """
+        m = self.material
+        gallery = m.places.rows[corpus.modality_of(m.graph, rows[:1])[0]]
+        gallery = np.setdiff1d(gallery[m.visible[gallery]], self._new(kind, rows))
+        blocks = compared(self.raw)
+        for relevance in RELEVANCES:
+            right = corpus.relevance(m.graph, rows, gallery, relevance)
+            asked = right.any(axis=1)
+            if asked.sum() >= FEWEST_QUERIES:
+                break
+        else:
+            return
+        cosines = np.stack(
+            [
+                normalise(self.raw[b][rows[asked]]) @ normalise(self.raw[b][gallery]).T
+                for b in blocks
+            ]
+        )
+        chosen = choose(cosines, right[asked])
+        if chosen is not None:
+            weights = {b: float(w) for b, w in zip(blocks, chosen, strict=True)}
+            self.model.meta.setdefault("likeness", {})[kind] = weights
+
+    def _new(self, kind: str, rows: Ints) -> Ints:
+        """Queries that ask as if they were new, and what says the same in their language."""
+        if kind not in self._hidden:
+            texts = self.material.places.rows.get("text", rows[:0])
+            twins = variants(self.material.graph, texts, self.material.langs, rows)
+            self._hidden[kind] = np.union1d(rows, twins)
+        return self._hidden[kind]
+
+    @cached_property
+    def _hidden(self) -> dict[str, Ints]:
+        return {}
 
     @cached_property
     def _whole(self) -> Scorer:
@@ -138,11 +179,11 @@ class _Weighing:
         rows = rows[:MAX_KNOWN]
         encoder = self.model.encoders.get("text")
         if encoder is None or int(rows[0]) not in self.material.texts:
-            return _Batch.of_items(self._whole, self.material, rows, known=True)
+            return _Batch.of_items(self._whole, self.material, rows, kind, known=True)
         typed = [excerpt(self.material.texts[int(r)], seed=int(r)) for r in rows]
         features = encoder.encode([TextContent(text) for text in typed])
         raw = {b: scaled(b, x) for b, x in self.model.align("text", features).items()}
-        queries = Queries("text", raw, typed)
+        queries = Queries("text", raw, typed, kind=kind)
         return _Batch(self._whole, queries, self._whole.anchors(queries), rows, known=True)
 
 
@@ -176,10 +217,11 @@ def scorer_of(
     return Scorer(model, vectors, store, Walker(graph), visible=visible, paths=material.paths)
 
 
-def node_queries(vectors: Vectors, rows: Ints, modality: str, texts: Mapping[int, str]) -> Queries:
-    """Stored items as queries that bring nothing but their content."""
+def node_queries(vectors: Vectors, rows: Ints, kind: str, texts: Mapping[int, str]) -> Queries:
+    """Stored items of one kind as queries that bring nothing but their content."""
+    modality = "text" if kind in TEXT_KINDS else kind
     said = [texts.get(int(r), "") for r in rows] if modality == "text" else None
-    return Queries(modality, {b: x[rows] for b, x in vectors.raw.items()}, said, rows)
+    return Queries(modality, {b: x[rows] for b, x in vectors.raw.items()}, said, rows, kind)
 
 
 @dataclass(frozen=True)
@@ -209,11 +251,10 @@ class _Batch:
 
     @classmethod
     def of_items(
-        cls, scorer: Scorer, material: Material, rows: Ints, *, known: bool = False
+        cls, scorer: Scorer, material: Material, rows: Ints, kind: str, *, known: bool = False
     ) -> _Batch:
-        """Items of one modality that ask by their content."""
-        modality = corpus.modality_of(material.graph, rows[:1])[0]
-        queries = node_queries(scorer.vectors, rows, modality, material.texts)
+        """Items of one kind that ask by their content."""
+        queries = node_queries(scorer.vectors, rows, kind, material.texts)
         return cls(scorer, queries, scorer.anchors(queries), rows, known)
 
     def among(self, gallery: Ints, material: Material, relevance: str, seed: int) -> _Asked | None:

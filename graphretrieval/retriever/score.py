@@ -10,7 +10,8 @@ import numpy as np
 from graphretrieval.arrays import normalise, top_k
 from graphretrieval.protocols import GraphStore
 from graphretrieval.rankers.walks import ANCHORS, Walker, Walks
-from graphretrieval.retriever.model import PROBABILITIES, Model, Vectors
+from graphretrieval.retriever.likeness import compared
+from graphretrieval.retriever.model import Model, Vectors
 from graphretrieval.types import Array, Bools, Ints
 
 SIMILAR, LEXICAL, ITSELF = range(len(ANCHORS))
@@ -190,7 +191,9 @@ class Scorer:
         rows, items = self._own_kind(queries.modality)
         if not len(rows):
             return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32)
-        scores = self._likeness_of(queries.raw) @ items.T  # (q, n_m)
+        scores = (
+            self._likeness_of(queries.raw, queries.kind or queries.modality) @ items.T
+        )  # (q, n)
         values, columns = top_k(scores, NEAREST)
         owner = np.repeat(np.arange(len(queries)), values.shape[1])
         values, columns = values.ravel(), columns.ravel()
@@ -206,12 +209,16 @@ class Scorer:
             self._likeness[modality] = rows, self._likeness_of(blocks)
         return self._likeness[modality]
 
-    def _likeness_of(self, raw: Mapping[str, Array]) -> Array:
-        """Blocks at equal length, joined: the inner product is their mean cosine."""
-        used = [normalise(x) for b, x in raw.items() if b != PROBABILITIES] or [
-            normalise(x) for x in raw.values()
-        ]
-        return np.concatenate(used, axis=1) / np.float32(np.sqrt(len(used)))
+    def _likeness_of(self, raw: Mapping[str, Array], kind: str = "") -> Array:
+        """Blocks at unit length, joined: the inner product is their mean cosine.
+
+        Queries of a kind that weighs blocks otherwise have it in their lengths.
+        """
+        blocks = compared(raw)
+        n = len(blocks)
+        weights = self.model.meta.get("likeness", {}).get(kind, {})
+        used = [normalise(raw[b]) * np.float32(n * weights.get(b, 1 / n)) for b in blocks]
+        return np.asarray(np.concatenate(used, axis=1) / np.sqrt(n), np.float32)
 
     def _matching(self, texts: Sequence[str]) -> tuple[Ints, Ints, Array]:
         """Items and categories whose words match."""

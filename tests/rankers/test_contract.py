@@ -194,3 +194,11 @@ def test_a_part_that_is_always_zero_does_no_harm(name: str) -> None:
     x = fitted(name, w).weigh(w.parts, w.known)
     assert np.isfinite(x).all()
     assert (x[:, 2] == 0).all()
+
+
+def test_a_part_that_says_nothing_of_new_queries_has_no_weight(name: str) -> None:
+    w = world((3.0, 0.0, 3.0), seed=11)
+    alone = fitted(name, w).weigh(np.eye(3, dtype=np.float32), 0.0).diagonal()
+    assert alone[1] == 0
+    assert alone[0] > 0
+    assert alone[2] > 0
