@@ -52,7 +52,7 @@ class Classifier:
 class _Spectrum:
     """Kernel features turned to their principal axes: ΦᵀΦ is the diagonal ``energy``."""
 
-    features: Doubles  # (n, r)
+    features: Array | Doubles  # (n, r); single where there are many rows
     energy: Doubles  # (r,)
     back: Doubles  # (landmarks, r): weights on features → weights on landmarks
 
@@ -116,23 +116,29 @@ def _decompose(z: Array, landmarks: Array, width: float) -> _Spectrum:
     back = vectors[:, keep] / np.sqrt(values[keep])
     if len(z) == len(landmarks):
         return _Spectrum(vectors[:, keep] * np.sqrt(values[keep]), values[keep], back)
-    features = _kernel(z, landmarks, width) @ back
-    energy, turn = np.linalg.eigh(features.T @ features)
-    return _Spectrum(features @ turn, np.maximum(energy, 0), back @ turn)
+    features = _kernel(z, landmarks, width) @ back.astype(np.float32)
+    energy, turn = np.linalg.eigh((features.T @ features).astype(np.float64))
+    return _Spectrum(features @ turn.astype(np.float32), np.maximum(energy, 0), back @ turn)
 
 
 def _solve(spectrum: _Spectrum, t: Doubles, penalty: float) -> Doubles:
-    inner = (spectrum.features.T @ t) / (spectrum.energy + penalty)[:, None]
+    inner = _into(spectrum, t) / (spectrum.energy + penalty)[:, None]
     return np.asarray(spectrum.back @ inner)
+
+
+def _into(spectrum: _Spectrum, t: Doubles) -> Doubles:
+    """ΦᵀT ``(r, c)``."""
+    return np.asarray(spectrum.features.T @ t.astype(spectrum.features.dtype), np.float64)
 
 
 def _left_out(spectrum: _Spectrum, t: Doubles, folds: Ints, penalty: float) -> Doubles:
     shrink = 1 / (spectrum.energy + penalty)
-    residual = t - spectrum.features @ (shrink[:, None] * (spectrum.features.T @ t))
+    inner = shrink[:, None] * _into(spectrum, t)
+    residual = t - spectrum.features @ inner.astype(spectrum.features.dtype)
     out = np.empty_like(t)
     for fold in np.unique(folds):
         rows = np.flatnonzero(folds == fold)
-        part = spectrum.features[rows]
+        part = spectrum.features[rows].astype(np.float64)
         rest = np.eye(len(rows)) - (part * shrink) @ part.T
         out[rows] = t[rows] - np.linalg.solve(rest, residual[rows])
     return out
@@ -141,9 +147,11 @@ def _left_out(spectrum: _Spectrum, t: Doubles, folds: Ints, penalty: float) -> D
 def _calibrate(scores: Doubles, t: Doubles) -> tuple[float, float]:
     """The greatest mean log-likelihood, and its temperature (Guo et al. 2017)."""
     best = (-np.inf, 1.0)
+    s = (scores - scores.max(1, keepdims=True)).astype(np.float32)
+    hit = float((t * s).sum(dtype=np.float64))
+    mass = t.sum(1)
     for temperature in TEMPERATURES:
-        logits = scores / temperature
-        logits = logits - logits.max(1, keepdims=True)
-        log = logits - np.log(np.exp(logits).sum(1, keepdims=True))
-        best = max(best, (float((t * log).sum(1).mean()), float(temperature)))
+        spread = np.log(np.exp(s / np.float32(temperature)).sum(1, dtype=np.float64))
+        likelihood = (hit / temperature - float(mass @ spread)) / len(s)
+        best = max(best, (likelihood, float(temperature)))
     return best

@@ -35,7 +35,7 @@ from graphretrieval.errors import NotFitted, NothingToLearn
 from graphretrieval.protocols import Progress, silent
 from graphretrieval.types import Array, ImageContent, Ints, Modality, State
 
-METHOD = "image-2"
+METHOD = "image-3"
 
 
 @dataclass(frozen=True)
@@ -130,10 +130,12 @@ class ImageEncoder:
         rng = np.random.default_rng(seed)
         chosen = np.sort(rng.permutation(len(contents))[: self.pictures])
         seen = [contents[i] for i in chosen]
-        self.codebooks_ = {
-            name: learn_codebook(x, parts=self.parts, axes=self.axes, place=PLACE, seed=seed)
-            for name, x in _sample(seen, self.sample, rng).items()
-        }
+        sampled = _sample(seen, self.sample, rng)
+        learned = each(
+            lambda x: learn_codebook(x, parts=self.parts, axes=self.axes, place=PLACE, seed=seed),
+            sampled.values(),
+        )
+        self.codebooks_ = dict(zip(sampled, learned, strict=True))
         long: list[Array] = []
         for start in range(0, len(seen), 50):
             long += each(self._long, seen[start : start + 50])
@@ -210,11 +212,13 @@ def _sample(
 ) -> dict[str, Array]:
     """About equally many descriptors of each picture, by kind."""
     chosen = rng.permutation(len(contents))[:SAMPLED]
-    pictures = [prepare(contents[i]) for i in chosen]
-    share = max(1, size // len(pictures))
-    taken: dict[str, list[Array]] = {name: [] for name in KINDS}
-    for picture in pictures:
-        for name, kind in KINDS.items():
-            x = kind(picture)
-            taken[name].append(x[rng.permutation(len(x))[:share]])
-    return {name: np.vstack(x) for name, x in taken.items()}
+    share = max(1, size // len(chosen))
+    seeds = rng.integers(0, 2**32, len(chosen))
+
+    def some(at: int) -> list[Array]:
+        picture, draw = prepare(contents[chosen[at]]), np.random.default_rng(seeds[at])
+        described = [kind(picture) for kind in KINDS.values()]
+        return [x[draw.permutation(len(x))[:share]] for x in described]
+
+    taken = zip(*each(some, range(len(chosen))), strict=True)
+    return {name: np.vstack(x) for name, x in zip(KINDS, taken, strict=True)}
