@@ -10,11 +10,12 @@ import json
 import sys
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from graphretrieval.stores import cypher, properties
-from graphretrieval.types import MODALITY, Node
+from graphretrieval.types import MODALITY
 
 if TYPE_CHECKING:
     from graphretrieval.stores.neo4j import Neo4jStore
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 PAGE = 20_000
 _SEP = "\x1f"
+_NO_NUMBERS: list[float | None] = [None] * 5
 _WORDS = (
     *("modality", "uri", "sha256", "media_type", "title", "text", "lang", "unit", "license"),
     "collection",
@@ -43,11 +45,12 @@ def notice(remote: Neo4jStore, local: SqliteStore) -> bool:
     The snapshot must hold the newest revision, and is to be brought up to date again afterwards.
     """
     before = local.revision
-    found = _nodes(remote, local)
-    for key in _edges_of(local, found.gone):
-        found.gone_edges.append(key)
-    if not (found.edited or found.gone or remote.is_adrift()):
-        return False
+    with ThreadPoolExecutor(1) as pool:  # the server compares edges while nodes are compared here
+        adrift = pool.submit(remote.is_adrift)
+        found = _nodes(remote, local)
+        found.gone_edges.extend(_edges_of(local, found.gone))
+        if not (found.edited or found.gone or adrift.result()):
+            return False
     return remote.adopt(found.edited, found.gone, found.gone_edges) != before
 
 
@@ -74,10 +77,10 @@ def adopt_nodes(tx: Any, revision: int, edited: Mapping[str, int], media_url: st
             taken.add(row["values"]["id"])
         tx.run(cypher.ADOPT_NODES, rows=rows).consume()
     by_modality: dict[str, list[dict[str, Any]]] = {}
-    for row in tx.run(cypher.GET, ids=list(edited)):
-        node = properties.read(row["pairs"])
+    for (pairs,) in tx.run(cypher.GET, ids=list(edited)).single(strict=True)["rows"]:
+        node = properties.read(pairs)
         if node.revision == edited[node.id]:
-            values = properties.write(node, revision, dict(row["pairs"]), media_url)
+            values = properties.write(node, revision, dict(pairs), media_url)
             by_modality.setdefault(node.modality, []).append({"id": node.id, "values": values})
     for modality, changed in by_modality.items():
         tx.run(cypher.put_nodes(modality), rows=changed).consume()
@@ -103,15 +106,16 @@ def _nodes(remote: Neo4jStore, local: SqliteStore) -> Foreign:
     found = Foreign()
     seen: set[str] = set()
     known = 0
-    for page in _scan(remote):
-        mine = local.get([row["id"] for row in page])
-        for row, node in zip(page, mine, strict=True):
-            if node is None:
+    for after, page in _scan(remote):
+        mine = local.contents(after, page[-1][0], _WORDS, _SEP)
+        for name, revision, *content in page:
+            seen.add(name)
+            own = mine.get(name)
+            if own is None:
                 continue  # written since the snapshot
             known += 1
-            if node.revision == row["revision"] and not _is_same(node, row):
-                found.edited[node.id] = node.revision
-        seen.update(row["id"] for row in page)
+            if own[0] == revision and not _is_same(own[1:], content):
+                found.edited[name] = revision
     if known != sum(local.counts()["nodes"].values()):
         lost = [n.id for n in local.nodes() if n.id not in seen]
         there = remote.get(lost)  # one may have been written while pages were read
@@ -119,30 +123,33 @@ def _nodes(remote: Neo4jStore, local: SqliteStore) -> Foreign:
     return found
 
 
-def _scan(remote: Neo4jStore) -> Iterator[list[Any]]:
+def _scan(remote: Neo4jStore) -> Iterator[tuple[str, list[Any]]]:
+    """Pages of :data:`cypher.SCAN`, each with the id that it begins after."""
     after = ""
     while True:
         page = {
             **{"after": after, "limit": PAGE, "sep": _SEP},
             "reserved": sorted(properties.RESERVED),
         }
-        rows = remote.bolt.read(lambda tx: list(tx.run(cypher.SCAN, page)))  # noqa: B023
-        yield rows
+        rows = remote.bolt.read(lambda tx: tx.run(cypher.SCAN, page).single(strict=True)["rows"])  # noqa: B023
+        if rows:
+            yield after, rows
         if len(rows) < PAGE:
             return
-        after = rows[-1]["id"]
+        after = rows[-1][0]
 
 
-def _is_same(node: Node, row: Any) -> bool:
-    if row["words"] != _SEP.join(getattr(node, name) or "" for name in _WORDS):
+def _is_same(mine: tuple[str, list[float | None], str], theirs: Sequence[Any]) -> bool:
+    words, numbers, own = mine
+    if words != theirs[0] or numbers != (theirs[1] or _NO_NUMBERS):
         return False
-    if row["numbers"] != [node.start, node.end, node.width, node.height, node.duration]:
+    if own == "{}":
+        return theirs[2] is None and theirs[3] is None
+    there = {k: properties.plain(v) for k, v in theirs[2] or ()}
+    try:
+        return bool(there | json.loads(theirs[3] or "{}") == json.loads(own))
+    except (TypeError, ValueError):  # somebody typed what is no JSON object
         return False
-    if not node.properties and not row["own"] and row["rest"] is None:
-        return True
-    own = {k: properties.plain(v) for k, v in row["own"]}
-    own |= json.loads(row["rest"] or "{}")
-    return own == dict(node.properties)
 
 
 def _edges_of(local: SqliteStore, ids: Sequence[str]) -> Iterator[tuple[str, str, str]]:

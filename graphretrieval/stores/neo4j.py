@@ -107,7 +107,6 @@ class Neo4jStore:
 
         def work(tx: neo4j.ManagedTransaction) -> int:
             revision = int(tx.run(cypher.LOCK).single(strict=True)["revision"]) + 1
-            _refuse_loose_ends(tx, last, links.values())
             changed = self._put_nodes(tx, last, revision)
             changed |= _put_edges(tx, links.values(), revision)
             if files:
@@ -132,11 +131,9 @@ class Neo4jStore:
     ) -> bool:
         stored: dict[str, tuple[Node, dict[str, Any]]] = {}
         for part in _parts(list(nodes)):
-            for row in tx.run(cypher.GET, ids=part):
-                stored[dict(row["pairs"])["id"]] = (
-                    properties.read(row["pairs"]),
-                    dict(row["pairs"]),
-                )
+            for pairs in _pairs(tx, cypher.GET, ids=part):
+                values = dict(pairs)
+                stored[values["id"]] = (properties.read(pairs), values)
         fresh = [n for n in nodes.values() if n.id not in stored or stored[n.id][0] != n]
         by_modality: dict[str, list[dict[str, Any]]] = {}
         moved: dict[str, list[str]] = {}
@@ -202,7 +199,7 @@ class Neo4jStore:
         query = cypher.edge_keys(relation)
         while after is not None:
             page = {"after": after, "limit": 10 * PAGE}
-            rows = self.bolt.read(lambda tx: [list(r) for r in tx.run(query, page)])  # noqa: B023
+            rows = self.bolt.read(lambda tx: gathered(tx, query, **page))  # noqa: B023
             yield from ((src, dst) for src, many in rows for dst in many)
             after = rows[-1][0] if len(rows) == 10 * PAGE else None
 
@@ -297,7 +294,7 @@ class Neo4jStore:
         after: str | None = ""
         while after is not None:
             page = {"after": after, "limit": PAGE, "types": list(types), "status": status}
-            rows = self.bolt.read(lambda tx: [list(r) for r in tx.run(cypher.EDGES, page)])  # noqa: B023
+            rows = self.bolt.read(lambda tx: gathered(tx, cypher.EDGES, **page))  # noqa: B023
             yield from (Edge(r[0], *r[2:]) for r in rows if r[1])
             sources = dict.fromkeys(r[0] for r in rows)
             after = rows[-1][0] if len(sources) == PAGE else None
@@ -448,7 +445,7 @@ class Neo4jStore:
         after = ""
         while True:
             page = {"after": after, "limit": 10 * PAGE}
-            rows = self.bolt.read(lambda tx: [list(r) for r in tx.run(cypher.IDS, page)])  # noqa: B023
+            rows = self.bolt.read(lambda tx: gathered(tx, cypher.IDS, **page))  # noqa: B023
             ids += [r[0] for r in rows]
             modalities += [r[1] for r in rows]
             if len(rows) < 10 * PAGE:
@@ -484,8 +481,13 @@ def _meta(tx: Any) -> dict[str, Any]:
     return dict(row.data())
 
 
+def gathered(tx: Any, query: str, **parameters: Any) -> list[list[Any]]:
+    """The rows of a query that returns them as one record."""
+    return list(tx.run(query, parameters).single(strict=True)["rows"])
+
+
 def _pairs(tx: Any, query: str, **parameters: Any) -> list[Any]:
-    return [row["pairs"] for row in tx.run(query, parameters)]
+    return [row[0] for row in gathered(tx, query, **parameters)]
 
 
 def _changes(tx: Any, revision: int, types: Sequence[str]) -> Changes:
@@ -501,7 +503,7 @@ def _changes(tx: Any, revision: int, types: Sequence[str]) -> Changes:
     edges = [
         Edge(*row)
         for name in types
-        for row in map(list, tx.run(cypher.changed_edges(name), since=revision))
+        for row in gathered(tx, cypher.changed_edges(name), since=revision)
     ]
     edges.sort(key=lambda e: (e.src, e.type, e.dst))
     dead = [list(r) for r in tx.run(cypher.TOMBSTONES, since=revision)]
@@ -522,19 +524,6 @@ def _incident(tx: Any, ids: Sequence[str], types: Sequence[str]) -> list[Any]:
     return [r for p in _parts(ids) for r in tx.run(cypher.INCIDENT, ids=p, types=list(types))]
 
 
-def _refuse_loose_ends(tx: Any, nodes: Mapping[str, Node], edges: Iterable[Edge]) -> None:
-    ends = {end for e in edges for end in (e.src, e.dst)} - set(nodes)
-    for part in _parts(sorted(ends)):
-        ends -= {r["id"] for r in tx.run(cypher.THERE, ids=part)}
-    if ends:
-        lost = sorted(ends)
-        raise UnknownNode(
-            f"there is no node {', '.join(repr(x) for x in lost[:3])}"
-            + (f" and {len(lost) - 3} more" if len(lost) > 3 else ""),
-            remedy="add it before linking to it",
-        )
-
-
 def _put_edges(tx: Any, edges: Iterable[Edge], revision: int) -> bool:
     by_type: dict[str, list[dict[str, Any]]] = {}
     for e in edges:
@@ -543,9 +532,22 @@ def _put_edges(tx: Any, edges: Iterable[Edge], revision: int) -> bool:
     changed = 0
     for name, rows in by_type.items():
         for part in _parts(rows):
-            found = tx.run(cypher.put_edges(name), rows=part, revision=revision)
-            changed += found.single(strict=True)["changed"]
+            query = cypher.put_edges(name)
+            found = tx.run(query, rows=part, revision=revision).single(strict=True)
+            if found["there"] < len(part):
+                raise _loose_ends(tx, {end for row in part for end in (row["src"], row["dst"])})
+            changed += found["changed"]
     return changed > 0
+
+
+def _loose_ends(tx: Any, ends: set[str]) -> UnknownNode:
+    """What is to be said of edges whose ends are not all in the graph."""
+    lost = sorted(ends - {r["id"] for r in tx.run(cypher.THERE, ids=sorted(ends))})
+    return UnknownNode(
+        f"there is no node {', '.join(repr(x) for x in lost[:3])}"
+        + (f" and {len(lost) - 3} more" if len(lost) > 3 else ""),
+        remedy="add it before linking to it",
+    )
 
 
 def _delete_edges(tx: Any, keys: Iterable[tuple[str, str, str]]) -> list[tuple[str, str, str]]:

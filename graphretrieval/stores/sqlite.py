@@ -316,6 +316,24 @@ class SqliteStore:
                 found[row[0]] = _node(row)
         return [found.get(i) for i in ids]
 
+    def contents(
+        self, after: str, last: str, words: Sequence[str], separator: str
+    ) -> dict[str, tuple[int, str, list[float | None], str]]:
+        """Nodes with ids in ``(after, last]`` as they are compared: no node is made of them.
+
+        Returns:
+            For each id its revision, the columns of ``words`` joined, start, end, width, height and
+            duration, and its own properties as JSON.
+        """
+        joined = " || ? || ".join(f"coalesce({name}, '')" for name in words)
+        with self._guarded():
+            rows = self._connection.execute(
+                f'SELECT id, revision, {joined}, start, "end", width, height, duration, properties '
+                "FROM nodes WHERE id > ? AND id <= ?",
+                (*[separator] * (len(words) - 1), after, last),
+            )
+            return {row[0]: (row[1], row[2], list(row[3:8]), row[8]) for row in rows}
+
     def nodes(self, modality: str | None = None) -> Iterator[Node]:
         """All nodes (of one modality) in id order, streamed."""
         where = "" if modality is None else "AND modality = ?"

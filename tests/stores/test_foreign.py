@@ -85,6 +85,15 @@ def test_any_edit_of_a_node_is_noticed(store: Replica, browser: Browser, change:
     assert [n.id for n in store.changes_since(before).nodes] == ["txt:cat"]
 
 
+def test_what_is_no_json_object_is_put_right(store: Replica, browser: Browser) -> None:
+    browser("MATCH (n {id: 'txt:own'}) SET n.properties = '{oops'")
+    noticed(lambda: store.changes_since(0).revision > 1)
+    noticed(lambda: not foreign.notice(store.remote, store.local))
+    own = store.get(["txt:own"])[0]
+    assert own is not None
+    assert own.properties == {"artist": "X", "tags": ["a", "b"]}
+
+
 def test_an_edited_weight_is_used(store: Replica, browser: Browser) -> None:
     browser("MATCH ({id: 'txt:cat'})-[r]->() SET r.weight = 0.25")
     noticed(lambda: next(store.edges(DESCRIBES)).weight == 0.25)
