@@ -27,13 +27,8 @@ class Setting:
     least: float | None = None
 
 
-SETTINGS: tuple[Setting, ...] = (
-    Setting("store", "graphretrieval.db", "file or URL of the store"),
-    Setting("cache_dir", "~/.cache/graphretrieval", "where features and demo data are kept"),
-    Setting("data_dir", "~/.local/share/graphretrieval", "where models of remote stores are kept"),
-    Setting("snapshot_max_bytes", 0, "larger graphs' paths are Neo4j's; 0: half of memory", 0),
-    Setting("media_url", "http://127.0.0.1:8000", "where `serve` answers, for links in Browser"),
-    Setting("threads", 0, "threads for learning and search; 0 takes what the CPU quota allows", 0),
+#: Settings that a model depends on.
+_LEARNED: tuple[Setting, ...] = (
     Setting("max_file_mb", 2048, "larger files are refused", 1),
     Setting("max_pixels", 60_000_000, "pictures of more pixels are refused", 1),
     Setting("max_audio_seconds", 36_000, "longer recordings are refused", 1),
@@ -53,12 +48,21 @@ SETTINGS: tuple[Setting, ...] = (
         "how vectors absorb their neighbours': propagate, none, sage, gat, rgcn, hgt, sign, or "
         "auto, which chooses by hidden links",
     ),
-    Setting("checkpoints", "", "folder that training goes on from after a kill; empty keeps none"),
     Setting(
         "redact", 1, "1 keeps of EXIF only description and copyright; 0 also who, when, where", 0
     ),
-    Setting("refit_tolerance", 0.01, "reciprocal rank that a refitted model may lose", 0),
     Setting("index", "exact", "nearest-vector index; store: the one that Neo4j keeps"),
+)
+#: Settings that say where things lie, how fast they go and who is served.
+_RUNNING: tuple[Setting, ...] = (
+    Setting("store", "graphretrieval.db", "file or URL of the store"),
+    Setting("cache_dir", "~/.cache/graphretrieval", "where features and demo data are kept"),
+    Setting("data_dir", "~/.local/share/graphretrieval", "where models of remote stores are kept"),
+    Setting("snapshot_max_bytes", 0, "larger graphs' paths are Neo4j's; 0: half of memory", 0),
+    Setting("media_url", "http://127.0.0.1:8000", "where `serve` answers, for links in Browser"),
+    Setting("threads", 0, "threads for learning and search; 0 takes what the CPU quota allows", 0),
+    Setting("checkpoints", "", "folder that training goes on from after a kill; empty keeps none"),
+    Setting("refit_tolerance", 0.01, "reciprocal rank that a refitted model may lose", 0),
     Setting("anonymous", "loopback", "who may read without a key: loopback, always or never"),
     Setting(
         "allowed_hosts", "", "host names the service answers to, beside loopback's and its own"
@@ -77,18 +81,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("jwt_keys", "", "file or https URL of the provider's public keys (JWKS)"),
     Setting("jwt_role_claim", "role", "claim of the token that holds read, write or admin"),
 )
+SETTINGS = (*_RUNNING, *_LEARNED)
 
 _BY_NAME = {row.name: row for row in SETTINGS}
-
-
-#: Settings that say where things lie, how fast they go and who is served, not what is learned.
-_NOT_LEARNED = {
-    *("store", "cache_dir", "checkpoints", "data_dir", "media_url", "snapshot_max_bytes"),
-    *("threads", "refit_tolerance", "anonymous", "allowed_hosts", "cors_origins", "max_body_mb"),
-    *("query_seconds", "search_workers", "queue", "cost_per_minute", "max_subscriptions"),
-    *("trusted_only", "trusted_documents", "jwt_issuer", "jwt_audience", "jwt_keys"),
-    "jwt_role_claim",
-}
 
 
 @dataclass(frozen=True)
@@ -102,7 +97,7 @@ class Config:
 
     def learned_with(self) -> dict[str, Any]:
         """The settings that a model depends on."""
-        return {row.name: self[row.name] for row in SETTINGS if row.name not in _NOT_LEARNED}
+        return {row.name: self[row.name] for row in _LEARNED}
 
     def replace(self, **arguments: Any) -> Config:
         """The same settings with some changed."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 # of malloc.h: arrays above the first are given back at once, free memory above the second soon
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+M_MMAP_THRESHOLD, M_TRIM_THRESHOLD = -3, -1
 
 T = TypeVar("T")
 R = TypeVar("R")

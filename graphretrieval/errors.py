@@ -25,6 +25,9 @@ GraphRetrievalError
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Self
+
 
 class GraphRetrievalError(Exception):
     """Root of the tree: ``except GraphRetrievalError`` catches all that this package raises.
@@ -75,6 +78,15 @@ class InvalidNode(GraphRetrievalError, ValueError):
 
 class UnknownNode(GraphRetrievalError, KeyError):
     """No node has that id."""
+
+    @classmethod
+    def at_ends(cls, lost: Sequence[str]) -> Self:
+        """Edges were given whose ends are not in the graph."""
+        return cls(
+            f"there is no node {', '.join(repr(x) for x in lost[:3])}"
+            + (f" and {len(lost) - 3} more" if len(lost) > 3 else ""),
+            remedy="add it before linking to it",
+        )
 
 
 class StoreError(GraphRetrievalError, RuntimeError):

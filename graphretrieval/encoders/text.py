@@ -153,10 +153,10 @@ class TextEncoder:
         known = np.array([speaks(c) for c in contents])
         anchors = np.flatnonzero(known & (groups >= 0))
         width = self._model.dim
-        said = self.basis_.shape[1]  # columns that a text in Chinese is read by
-        self.han_ = np.zeros((said + (width if self.glossed_ else 0), width), np.float16)
+        words = self.basis_.shape[1]
+        self.han_ = np.zeros((words + (width if self.glossed_ else 0), width), np.float16)
         if not len(anchors):
-            return np.zeros((said, width), np.float16)
+            return np.zeros((words, width), np.float16)
         names, member = np.unique(groups[anchors], return_inverse=True)
         y = np.zeros((len(names), width), np.float32)
         np.add.at(y, member, self._model.encode([contents[int(i)].text for i in anchors]))
@@ -179,17 +179,14 @@ class TextEncoder:
         """A first guess ``(n, width)`` at Chinese texts' meaning, and what corrects it."""
         if not self.glossed_:
             return mapped, lsa
-        english = [self._glosses.english(t) for t in texts]
+        dictionary = glosses.Glosses()
+        english = [dictionary.english(t) for t in texts]
         said = np.flatnonzero([e != "" for e in english])
         vectors = np.zeros_like(mapped)
         vectors[said] = self._model.encode([english[int(i)] for i in said])
         first = mapped.copy()
         first[said] = vectors[said]
         return first, np.concatenate([lsa, vectors], axis=1)
-
-    @property
-    def _glosses(self) -> glosses.Glosses:
-        return glosses.Glosses()
 
     def state(self) -> State:
         """Buckets, weights, axes and the map."""

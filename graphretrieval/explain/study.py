@@ -232,20 +232,17 @@ class _Work:
         asked = [(d, i) for d in self.trial.directions for i in range(len(d.queries))]
         for at in self.rng.permutation(len(asked)):
             d, i = asked[int(at)]
+            kind = kind_of(self.trial.material, d)
             try:
-                ranker = gate(
-                    self.searcher.model, kind_of(self.trial.material, d), d.target, "instance"
-                )
+                ranker = gate(self.searcher.model, kind, d.target, "instance")
             except NotFitted:
                 continue
-            yield from self._of_query(d, i, ranker)
+            yield from self._of_query(d, i, kind, ranker)
 
-    def _of_query(self, d: Direction, i: int, ranker: Ranker) -> Iterator[Case]:
+    def _of_query(self, d: Direction, i: int, kind: str, ranker: Ranker) -> Iterator[Case]:
         scorer, row = self.searcher.scorer, int(d.queries[i])
         rows = np.array([row])
-        queries = node_queries(
-            scorer.vectors, rows, kind_of(self.trial.material, d), self.trial.material.texts
-        )
+        queries = node_queries(scorer.vectors, rows, kind, self.trial.material.texts)
         anchors = scorer.anchors(queries)
         mask = np.zeros(len(self.graph.ids), np.bool_)
         mask[d.gallery] = True

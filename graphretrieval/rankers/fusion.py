@@ -101,7 +101,7 @@ class FusionRanker:
             alone = np.eye(p)[best] * max(float(out[0].sum()), 1.0)
             judged = [_ap((1 - t) * held + t * (x @ alone), right, owner)[new] for t in SHARES]
             lead = int(np.argmax([ap.mean() for ap in judged]))
-            share = SHARES[lead] if surely_better(judged[lead], judged[0]) else 0.0
+            share = SHARES[lead] if better_on_average(judged[lead], judged[0]) else 0.0
             out[0] = (1 - share) * out[0] + share * alone
         return out
 
@@ -195,7 +195,7 @@ def _scale(x: Floats, owner: Ints) -> Floats:
     return np.where(best.any(axis=0), best.sum(axis=0) / said, 1.0)
 
 
-def surely_better(a: npt.NDArray[np.floating], b: npt.NDArray[np.floating]) -> bool:
+def better_on_average(a: npt.NDArray[np.floating], b: npt.NDArray[np.floating]) -> bool:
     """Whether a's mean is above b's by more than its standard error."""
     gap = a - b
     return bool(gap.mean() > gap.std() / np.sqrt(len(gap)) and gap.mean() > 0)

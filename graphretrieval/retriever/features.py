@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -28,9 +28,9 @@ AnyEncoder = Encoder[Any]
 def make_encoder(modality: str, config: Config) -> AnyEncoder:
     """An encoder of this modality with the settings in force, not yet fitted."""
     cls = registry.resolve("encoder", modality)
-    if modality != Modality.TEXT:
-        return cast(AnyEncoder, cls())
-    return cast(AnyEncoder, cls(model=config["text_model"], dictionary=config["text_dictionary"]))
+    texts = {"model": config["text_model"], "dictionary": config["text_dictionary"]}
+    made: AnyEncoder = cls(**(texts if modality == Modality.TEXT else {}))
+    return made
 
 
 def fit_encoder(

@@ -74,10 +74,11 @@ def fit_gates(
         progress(i, len(kinds), WEIGHING)
         rows = _sample(material, kind, seed)
         if len(rows):
-            work.weigh_blocks(kind, rows)
+            new = with_variants(material, rows)
+            work.weigh_blocks(kind, rows, new)
             left = list(targets)
             for asked_for in (relevance, *(r for r in RELEVANCES if r != relevance)):
-                left = work.fit(asked_for, kind, rows, left)
+                left = work.fit(asked_for, kind, rows, new, left)
     progress(len(kinds), len(kinds), WEIGHING)
     return report
 
@@ -94,13 +95,17 @@ class _Weighing:
     relevance: str
     seed: int
 
-    def fit(self, relevance: str, kind: str, rows: Ints, targets: Sequence[str]) -> list[str]:
-        """Fit the gates of one kind of query; the targets for which there was too little."""
+    def fit(
+        self, relevance: str, kind: str, rows: Ints, new: Ints, targets: Sequence[str]
+    ) -> list[str]:
+        """Fit the gates of one kind of query; the targets for which there was too little.
+
+        ``new`` are the queries and all that is hidden with them.
+        """
         if not targets:
             return []
         if relevance == "instance":
-            hidden = self._new(kind, rows)
-            alone = self._scorer(corpus.without_nodes(self.material.messages, hidden), hidden)
+            alone = self._scorer(corpus.without_nodes(self.material.messages, new), new)
             asked = [_Batch.of_items(alone, self.material, rows, kind)]
         else:
             asked = [_Batch.of_items(self._arrivals, self.material, rows, kind)]
@@ -116,7 +121,7 @@ class _Weighing:
                 left.append(target)
         return left
 
-    def weigh_blocks(self, kind: str, rows: Ints) -> None:
+    def weigh_blocks(self, kind: str, rows: Ints, new: Ints) -> None:
         """Choose by which blocks a query of this kind finds its like among its own modality.
 
         Words of a language without spaces overlap by chance, where its meaning does not. Walks
@@ -124,7 +129,7 @@ class _Weighing:
         """
         m = self.material
         gallery = m.places.rows[corpus.modality_of(m.graph, rows[:1])[0]]
-        gallery = np.setdiff1d(gallery[m.visible[gallery]], self._new(kind, rows))
+        gallery = np.setdiff1d(gallery[m.visible[gallery]], new)
         blocks = compared(self.raw)
         for relevance in RELEVANCES:
             right = corpus.relevance(m.graph, rows, gallery, relevance)
@@ -143,18 +148,6 @@ class _Weighing:
         if chosen is not None:
             weights = {b: float(w) for b, w in zip(blocks, chosen, strict=True)}
             self.model.meta.setdefault("likeness", {})[kind] = weights
-
-    def _new(self, kind: str, rows: Ints) -> Ints:
-        """Queries that ask as if they were new, and what says the same in their language."""
-        if kind not in self._hidden:
-            texts = self.material.places.rows.get("text", rows[:0])
-            twins = variants(self.material.graph, texts, self.material.langs, rows)
-            self._hidden[kind] = np.union1d(rows, twins)
-        return self._hidden[kind]
-
-    @cached_property
-    def _hidden(self) -> dict[str, Ints]:
-        return {}
 
     @cached_property
     def _whole(self) -> Scorer:
@@ -185,6 +178,12 @@ class _Weighing:
         raw = {b: scaled(b, x) for b, x in self.model.align("text", features).items()}
         queries = Queries("text", raw, typed, kind=kind)
         return _Batch(self._whole, queries, self._whole.anchors(queries), rows, known=True)
+
+
+def with_variants(material: Material, rows: Ints) -> Ints:
+    """Queries that ask as if they were new, and what says the same in their language."""
+    texts = material.places.rows.get("text", rows[:0])
+    return np.union1d(rows, variants(material.graph, texts, material.langs, rows))
 
 
 def _gallery(material: Material, modality: str, among: Bools) -> Ints:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from graphretrieval.rankers.fusion import surely_better
+from graphretrieval.rankers.fusion import better_on_average
 from graphretrieval.retriever.model import PROBABILITIES
 from graphretrieval.types import Array, Bools
 
@@ -38,7 +38,7 @@ def choose(cosines: Array, right: Bools) -> Array | None:
         return None
     tried = [found(weights) for weights in others]
     lead = int(np.argmax([ranks.mean() for ranks in tried]))
-    return others[lead] if surely_better(tried[lead], found(even)) else None
+    return others[lead] if better_on_average(tried[lead], found(even)) else None
 
 
 def _mixtures(blocks: int) -> list[Array]:

@@ -191,9 +191,8 @@ class Scorer:
         rows, items = self._own_kind(queries.modality)
         if not len(rows):
             return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32)
-        scores = (
-            self._likeness_of(queries.raw, queries.kind or queries.modality) @ items.T
-        )  # (q, n)
+        asked = self._likeness_of(queries.raw, queries.kind or queries.modality)
+        scores = asked @ items.T  # (q, n_m)
         values, columns = top_k(scores, NEAREST)
         owner = np.repeat(np.arange(len(queries)), values.shape[1])
         values, columns = values.ravel(), columns.ravel()

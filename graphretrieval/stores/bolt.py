@@ -280,3 +280,9 @@ def _translated(url: str) -> Iterator[None]:
 
 def _first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+
+
+def gathered(tx: Any, query: str, **parameters: Any) -> list[list[Any]]:
+    """The rows of a query that returns them as one record."""
+    rows: list[list[Any]] = tx.run(query, parameters).single(strict=True)["rows"]
+    return rows

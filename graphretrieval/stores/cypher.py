@@ -58,13 +58,14 @@ def vector_index(space: str, modality: str) -> str:
     return f"{labels(modality)[-1].lower()}_{vector_property(space)}"
 
 
-def _as_one(query: str, *columns: str) -> str:
+def _as_one(query: str) -> str:
     """The same rows as one record, a list of lists called ``rows``.
 
     A record costs the driver 20 µs whatever is in it, a row in a list 3.
     """
     head, _, named = query.rpartition("RETURN ")
-    return f"{head}WITH {named.strip()}\nRETURN collect([{', '.join(columns)}]) AS rows\n"
+    columns = ", ".join(re.findall(r"\bAS (\w+)", named))
+    return f"{head}WITH {named.strip()}\nRETURN collect([{columns}]) AS rows\n"
 
 
 # --- one store: revision, lock -----------------------------------------------------------
@@ -89,37 +90,32 @@ SET_STORE = "MATCH (m:__Meta {name: 'graph'}) SET m.store = $store"
 
 # all but vectors, as pairs
 _PAIRS = "[k IN keys(n) WHERE NOT k STARTS WITH 'vector_' AND k <> 'folded' | [k, n[k]]] AS pairs"
-GET = _as_one(f"UNWIND $ids AS id MATCH (n:Node {{id: id}}) RETURN {_PAIRS}", "pairs")
+GET = _as_one(f"UNWIND $ids AS id MATCH (n:Node {{id: id}}) RETURN {_PAIRS}")
 THERE = "UNWIND $ids AS id MATCH (n:Node {id: id}) RETURN n.id AS id"
 NODES = _as_one(
     f"""
 MATCH (n:Node) WHERE n.id > $after AND n.revision > $since
 RETURN {_PAIRS} ORDER BY n.id LIMIT $limit
-""",
-    "pairs",
+"""
 )
 NODES_OF = _as_one(
     f"""
 MATCH (n:Node) WHERE n.modality = $modality AND n.id > $after
 RETURN {_PAIRS} ORDER BY n.id LIMIT $limit
-""",
-    "pairs",
+"""
 )
 CHANGED_NODES = _as_one(
     f"""
 MATCH (n:Node) WHERE n.revision > $since
 RETURN {_PAIRS} ORDER BY n.id
-""",
-    "pairs",
+"""
 )
 NODE_COUNTS = "MATCH (n:Node) RETURN n.modality AS name, count(*) AS n"
 IDS = _as_one(
     """
 MATCH (n:Node) WHERE n.id > $after
 RETURN n.id AS id, n.modality AS modality ORDER BY n.id LIMIT $limit
-""",
-    "id",
-    "modality",
+"""
 )
 DELETE_NODES = "UNWIND $ids AS id MATCH (n:Node {id: id}) DETACH DELETE n"
 
@@ -145,7 +141,6 @@ _EDGE = (
     "s.id AS src, type(r) AS type, d.id AS dst, r.weight AS weight, r.origin AS origin, "
     "r.status AS status, r.revision AS revision"
 )
-_EDGE_COLUMNS = ("src", "type", "dst", "weight", "origin", "status", "revision")
 _OURS = "r.derived IS NULL"  # SIMILAR_TO copies for people to look at are not read back
 TYPES = "CALL db.relationshipTypes() YIELD relationshipType AS type RETURN type ORDER BY type"
 EDGES = _as_one(
@@ -155,10 +150,7 @@ WITH s ORDER BY s.id LIMIT $limit
 OPTIONAL MATCH (s)-[r]->(d:Node)
 WHERE {_OURS} AND type(r) IN $types AND ($status IS NULL OR r.status = $status)
 RETURN {_EDGE.replace("s.id AS src", "s.id AS src, r IS NOT NULL AS there")} ORDER BY src, type, dst
-""",
-    "src",
-    "there",
-    *_EDGE_COLUMNS[1:],
+"""
 )
 INCIDENT = f"""
 UNWIND $ids AS id
@@ -202,8 +194,7 @@ def changed_edges(name: str) -> str:
         f"""
 MATCH (s:Node)-[r:{relation(name)}]->(d:Node) WHERE r.revision > $since AND {_OURS}
 RETURN {_EDGE} ORDER BY src, dst
-""",
-        *_EDGE_COLUMNS,
+"""
     )
 
 
@@ -225,9 +216,7 @@ def edge_keys(name: str) -> str:
 MATCH (s:Node) WHERE s.id > $after
 WITH s ORDER BY s.id LIMIT $limit
 RETURN s.id AS src, [(s)-[r:{relation(name)}]->(d:Node) WHERE {_OURS} | d.id] AS dst ORDER BY src
-""",
-        "src",
-        "dst",
+"""
     )
 
 
@@ -387,16 +376,18 @@ WHERE n.revision IS NULL OR n.id IS NULL OR NOT n:Node
 RETURN elementId(n) AS element, labels(n) AS labels,
        [k IN keys(n) WHERE NOT k STARTS WITH 'vector_' AND k <> 'folded' | [k, n[k]]] AS pairs
 """
+#: A node's strings, in the order in which they are compared.
+COMPARED = (
+    *("modality", "uri", "sha256", "media_type", "title", "text", "lang", "unit", "license"),
+    "collection",
+)
 # strings joined, numbers apart, a collection's own keys as pairs, nulls where there are none: what
 # a snapshot compares
 SCAN = _as_one(
-    """
+    f"""
 MATCH (n:Node) WHERE n.id > $after
 RETURN n.id AS id, n.revision AS revision,
-  coalesce(n.modality, '') + $sep + coalesce(n.uri, '') + $sep + coalesce(n.sha256, '') + $sep
-  + coalesce(n.media_type, '') + $sep + coalesce(n.title, '') + $sep + coalesce(n.text, '') + $sep
-  + coalesce(n.lang, '') + $sep + coalesce(n.unit, '') + $sep + coalesce(n.license, '') + $sep
-  + coalesce(n.collection, '') AS words,
+  {" + $sep + ".join(f"coalesce(n.{name}, '')" for name in COMPARED)} AS words,
   CASE WHEN coalesce(n.start, n.end, n.width, n.height, n.duration) IS NULL THEN null
     ELSE [n.start, n.end, n.width, n.height, n.duration] END AS numbers,
   CASE WHEN all(k IN keys(n) WHERE k IN $reserved OR k STARTS WITH 'vector_') THEN null
@@ -404,13 +395,7 @@ RETURN n.id AS id, n.revision AS revision,
   END AS own,
   n.properties AS rest
 ORDER BY n.id LIMIT $limit
-""",
-    "id",
-    "revision",
-    "words",
-    "numbers",
-    "own",
-    "rest",
+"""
 )
 ADOPT_NODES = """
 UNWIND $rows AS row MATCH (n) WHERE elementId(n) = row.element

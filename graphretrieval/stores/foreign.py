@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from graphretrieval.stores import cypher, properties
+from graphretrieval.stores.bolt import gathered
 from graphretrieval.types import MODALITY
 
 if TYPE_CHECKING:
@@ -24,10 +25,6 @@ if TYPE_CHECKING:
 PAGE = 20_000
 _SEP = "\x1f"
 _NO_NUMBERS: list[float | None] = [None] * 5
-_WORDS = (
-    *("modality", "uri", "sha256", "media_type", "title", "text", "lang", "unit", "license"),
-    "collection",
-)
 
 
 @dataclass
@@ -77,7 +74,7 @@ def adopt_nodes(tx: Any, revision: int, edited: Mapping[str, int], media_url: st
             taken.add(row["values"]["id"])
         tx.run(cypher.ADOPT_NODES, rows=rows).consume()
     by_modality: dict[str, list[dict[str, Any]]] = {}
-    for (pairs,) in tx.run(cypher.GET, ids=list(edited)).single(strict=True)["rows"]:
+    for (pairs,) in gathered(tx, cypher.GET, ids=list(edited)):
         node = properties.read(pairs)
         if node.revision == edited[node.id]:
             values = properties.write(node, revision, dict(pairs), media_url)
@@ -107,7 +104,7 @@ def _nodes(remote: Neo4jStore, local: SqliteStore) -> Foreign:
     seen: set[str] = set()
     known = 0
     for after, page in _scan(remote):
-        mine = local.contents(after, page[-1][0], _WORDS, _SEP)
+        mine = local.contents(after, page[-1][0], cypher.COMPARED, _SEP)
         for name, revision, *content in page:
             seen.add(name)
             own = mine.get(name)
@@ -131,7 +128,7 @@ def _scan(remote: Neo4jStore) -> Iterator[tuple[str, list[Any]]]:
             **{"after": after, "limit": PAGE, "sep": _SEP},
             "reserved": sorted(properties.RESERVED),
         }
-        rows = remote.bolt.read(lambda tx: tx.run(cypher.SCAN, page).single(strict=True)["rows"])  # noqa: B023
+        rows = remote.bolt.read(lambda tx: gathered(tx, cypher.SCAN, **page))  # noqa: B023
         if rows:
             yield after, rows
         if len(rows) < PAGE:

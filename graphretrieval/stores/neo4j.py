@@ -17,7 +17,7 @@ import numpy as np
 
 from graphretrieval.errors import SnapshotTooOld, StoreError, UnknownNode
 from graphretrieval.stores import chain, cypher, foreign, properties, search, snapshot
-from graphretrieval.stores.bolt import Bolt
+from graphretrieval.stores.bolt import Bolt, gathered
 from graphretrieval.stores.spaces import Spaces
 from graphretrieval.types import RELATION, Array, Changes, Edge, FileStamp, Graph, Node, Path, Step
 
@@ -481,11 +481,6 @@ def _meta(tx: Any) -> dict[str, Any]:
     return dict(row.data())
 
 
-def gathered(tx: Any, query: str, **parameters: Any) -> list[list[Any]]:
-    """The rows of a query that returns them as one record."""
-    return list(tx.run(query, parameters).single(strict=True)["rows"])
-
-
 def _pairs(tx: Any, query: str, **parameters: Any) -> list[Any]:
     return [row[0] for row in gathered(tx, query, **parameters)]
 
@@ -535,19 +530,11 @@ def _put_edges(tx: Any, edges: Iterable[Edge], revision: int) -> bool:
             query = cypher.put_edges(name)
             found = tx.run(query, rows=part, revision=revision).single(strict=True)
             if found["there"] < len(part):
-                raise _loose_ends(tx, {end for row in part for end in (row["src"], row["dst"])})
+                ends = {end for row in part for end in (row["src"], row["dst"])}
+                ends -= {r["id"] for r in tx.run(cypher.THERE, ids=sorted(ends))}
+                raise UnknownNode.at_ends(sorted(ends))
             changed += found["changed"]
     return changed > 0
-
-
-def _loose_ends(tx: Any, ends: set[str]) -> UnknownNode:
-    """What is to be said of edges whose ends are not all in the graph."""
-    lost = sorted(ends - {r["id"] for r in tx.run(cypher.THERE, ids=sorted(ends))})
-    return UnknownNode(
-        f"there is no node {', '.join(repr(x) for x in lost[:3])}"
-        + (f" and {len(lost) - 3} more" if len(lost) > 3 else ""),
-        remedy="add it before linking to it",
-    )
 
 
 def _delete_edges(tx: Any, keys: Iterable[tuple[str, str, str]]) -> list[tuple[str, str, str]]:

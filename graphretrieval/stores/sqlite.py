@@ -179,11 +179,7 @@ class SqliteStore:
         keys = _keys(c, {end for e in edges for end in (e.src, e.dst)})
         lost = [end for e in edges for end in (e.src, e.dst) if end not in keys]
         if lost:
-            raise UnknownNode(
-                f"there is no node {', '.join(repr(x) for x in lost[:3])}"
-                + (f" and {len(lost) - 3} more" if len(lost) > 3 else ""),
-                remedy="add it before linking to it",
-            )
+            raise UnknownNode.at_ends(lost)
         rows = {(keys[e.src], e.type, keys[e.dst]): (e.weight, e.origin, e.status) for e in edges}
         before = c.total_changes
         c.executemany(
