@@ -282,6 +282,17 @@ def _first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
 
 
+class Rows(list[Any]):
+    """Rows sent with a query, printed as their number.
+
+    The driver (6.x) prints the parameters of every query for its log, even where none is kept:
+    seven seconds for 20,000 vectors of 256 numbers.
+    """
+
+    def __repr__(self) -> str:
+        return f"{len(self)} rows"
+
+
 def gathered(tx: Any, query: str, **parameters: Any) -> list[list[Any]]:
     """The rows of a query that returns them as one record."""
     rows: list[list[Any]] = tx.run(query, parameters).single(strict=True)["rows"]

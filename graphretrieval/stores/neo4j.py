@@ -17,7 +17,7 @@ import numpy as np
 
 from graphretrieval.errors import SnapshotTooOld, StoreError, UnknownNode
 from graphretrieval.stores import chain, cypher, foreign, properties, search, snapshot
-from graphretrieval.stores.bolt import Bolt, gathered
+from graphretrieval.stores.bolt import Bolt, Rows, gathered
 from graphretrieval.stores.spaces import Spaces
 from graphretrieval.types import RELATION, Array, Changes, Edge, FileStamp, Graph, Node, Path, Step
 
@@ -147,7 +147,7 @@ class Neo4jStore:
             tx.run(cypher.relabel(modality), ids=ids).consume()
         for modality, rows in by_modality.items():
             for some in _parts(rows):
-                tx.run(cypher.put_nodes(modality), rows=some).consume()
+                tx.run(cypher.put_nodes(modality), rows=some)
         return bool(fresh)
 
     def delete(self, ids: Sequence[str] = (), edges: Sequence[tuple[str, str, str]] = ()) -> int:
@@ -526,9 +526,11 @@ def _put_edges(tx: Any, edges: Iterable[Edge], revision: int) -> bool:
         by_type.setdefault(e.type, []).append({**row, "origin": e.origin, "status": e.status})
     changed = 0
     for name, rows in by_type.items():
-        for part in _parts(rows):
-            query = cypher.put_edges(name)
-            found = tx.run(query, rows=part, revision=revision).single(strict=True)
+        query = cypher.put_edges(name)
+        # all are sent before the first answer is read: the server need not wait for the next
+        sent = [(part, tx.run(query, rows=part, revision=revision)) for part in _parts(rows)]
+        for part, answer in sent:
+            found = answer.single(strict=True)
             if found["there"] < len(part):
                 ends = {end for row in part for end in (row["src"], row["dst"])}
                 ends -= {r["id"] for r in tx.run(cypher.THERE, ids=sorted(ends))}
@@ -573,4 +575,4 @@ def _stamp_row(stamp: FileStamp) -> dict[str, Any]:
 
 def _parts(items: Sequence[T], size: int = PAGE) -> Iterator[list[T]]:
     for start in range(0, len(items), size):
-        yield list(items[start : start + size])
+        yield Rows(items[start : start + size])

@@ -17,7 +17,7 @@ import numpy as np
 
 from graphretrieval.errors import SpaceMismatch, StoreError
 from graphretrieval.stores import cypher
-from graphretrieval.stores.bolt import Bolt
+from graphretrieval.stores.bolt import Bolt, Rows
 from graphretrieval.types import Array, Space
 
 # the graph that HNSW walks is searched this much wider than k, and cut to k by exact scores:
@@ -103,10 +103,10 @@ class Spaces:
         query = cypher.put_vectors(space.name)
         for start in range(0, len(ids), BATCH):
             some = lengthened(vectors[start : start + BATCH], space.norm)
-            rows = [
+            rows = Rows(
                 {"id": i, "vector": v}
                 for i, v in zip(ids[start : start + BATCH], some.tolist(), strict=True)
-            ]
+            )
             self.bolt.write(lambda tx: tx.run(query, rows=rows).consume())  # noqa: B023
 
     def use(self, name: str) -> None:
