@@ -15,7 +15,7 @@ import typer
 from graphretrieval import __version__, cli_living, cpus, neo4j_cli
 from graphretrieval import config as settings
 from graphretrieval.api import commands
-from graphretrieval.errors import ConfigError, GraphRetrievalError, QueryError
+from graphretrieval.errors import ConfigError, GraphRetrievalError, NotRegistered, QueryError
 from graphretrieval.explain import command as explain_command
 
 if TYPE_CHECKING:
@@ -373,7 +373,7 @@ def main() -> None:
         app()
     except GraphRetrievalError as e:
         print_error(e.problem, e.remedy)
-        sys.exit(USAGE if isinstance(e, QueryError | ConfigError) else FAILED)
+        sys.exit(USAGE if isinstance(e, QueryError | ConfigError | NotRegistered) else FAILED)
     except KeyboardInterrupt:
         print_error("stopped", "what was acknowledged is kept; run the same command to go on")
         sys.exit(STOPPED)

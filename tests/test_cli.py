@@ -140,6 +140,7 @@ def test_evaluate_writes_rows_with_chance_and_counts(store: Path, tmp_path: Path
         (("add", "/nowhere"), "nothing at /nowhere"),
         (("--store", "neo5j://h", "info"), "neo5j"),
         (("evaluate", "/tmp", "--protocol", "guess"), "guess"),
+        (("evaluate", "/tmp", "--refiner", "propogate"), "Did you mean 'propagate'?"),
         (("add", ".", "--map", "title"), "FIELD=COLUMN"),
     ],
 )

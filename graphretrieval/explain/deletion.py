@@ -154,13 +154,6 @@ def columns_without(
         what: the graph without it.
     """
     out = columns.copy()
-    blocks = list(scorer.model.aligners)
-    for block, rows in what.rows.items():
-        place = np.searchsorted(targets, rows)
-        place[place == len(targets)] = 0
-        mine = targets[place] == rows if len(targets) else np.zeros(len(rows), np.bool_)
-        fresh = queries.raw[block] @ what.values[block][mine].T  # (q, changed)
-        out[:, place[mine], len(blocks) + blocks.index(block)] = fresh
     old = scorer.vectors
     vectors = Vectors(what.walker.graph, old.places, old.raw, old.refined)
     walking = Scorer(
@@ -171,6 +164,16 @@ def columns_without(
         visible=scorer.visible,
         paths=scorer.paths,
     )
+    blocks, held_back = list(scorer.model.aligners), scorer.model.hubs
+    for block, rows in what.rows.items():
+        place = np.searchsorted(targets, rows)
+        place[place == len(targets)] = 0
+        mine = targets[place] == rows if len(targets) else np.zeros(len(rows), np.bool_)
+        fresh = what.values[block][mine]
+        out[:, place[mine], len(blocks) + blocks.index(block)] = queries.raw[block] @ fresh.T
+        if block in held_back:
+            hubs = walking.hubs.at(queries.asks_as, block, rows[mine], fresh)
+            out[:, place[mine], 2 * len(blocks) + held_back.index(block)] = -hubs
     out[:, :, -2], out[:, :, -1] = walking.walked(anchors, targets)
     return out
 

@@ -9,7 +9,7 @@ and how far the map may go is chosen on pairs kept from it: not at all is one of
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -73,13 +73,13 @@ def adapt(
                 maps[modality], report["maps"][f"{block}:{modality}"] = found
         aligners[block] = _corrected(model.aligners[block], maps)
         vectors[block] = _moved(x, graph, maps)
-    out = Model(
-        dict(model.encoders),
-        aligners,
-        dict(model.refiners),
-        dict(model.gates),
-        model.categories,
-        dict(model.meta),
+    out = replace(
+        model,
+        encoders=dict(model.encoders),
+        aligners=aligners,
+        refiners=dict(model.refiners),
+        gates=dict(model.gates),
+        meta=dict(model.meta),
     )
     return Adapted(out, vectors, report)
 

@@ -32,7 +32,7 @@ from graphretrieval.errors import BundleError
 from graphretrieval.retriever.model import Model
 from graphretrieval.types import JSON, Array, State
 
-FORMAT = 1
+FORMAT = 2
 _FILES = ("model.json", "stages.safetensors", "vectors.safetensors")
 _STAGES = ("encoder", "aligner", "refiner", "ranker")
 
@@ -252,17 +252,18 @@ class Bundles:
         there = json.loads(tensors["ids"].tobytes())
         keep = np.array([name not in gone for name in there], np.bool_)
         about = json.loads((folder / "model.json").read_text("utf-8"))
-        known = about["meta"].get("frozen", [])
-        frozen = [link for link in known if not gone & {link[0], link[2]}]
-        if keep.all() and len(frozen) == len(known):
+        old = about["meta"].get("frozen", []), about["askers"]
+        frozen = [link for link in old[0] if not gone & {link[0], link[2]}]
+        askers = {kind: [n for n in names if n not in gone] for kind, names in old[1].items()}
+        if keep.all() and (frozen, askers) == old:
             return 0
         left = {k: x[keep] for k, x in tensors.items() if k.startswith("raw/")}
         names = json.dumps([n for n in there if n not in gone]).encode()
         draft = folder / f".vectors-{os.getpid()}"
         save_file({"ids": np.frombuffer(names, np.uint8), **left}, draft)
         self._replace(version, "vectors.safetensors", draft)
-        if len(frozen) < len(known):
-            about["meta"]["frozen"] = frozen
+        if (frozen, askers) != old:
+            about["meta"]["frozen"], about["askers"] = frozen, askers
             draft.write_text(json.dumps(about, ensure_ascii=False, indent=1), "utf-8")
             self._replace(version, "model.json", draft)
         return int((~keep).sum())
@@ -331,7 +332,12 @@ def _write_model(folder: Path, model: Model) -> None:
             }
             for key, array in state.arrays.items():
                 arrays[f"{kind}/{name}/{key}"] = np.ascontiguousarray(array)
-    about = {"meta": model.meta, "categories": list(model.categories), "stages": stages}
+    about = {
+        "meta": model.meta,
+        "categories": list(model.categories),
+        "askers": model.askers,
+        "stages": stages,
+    }
     (folder / "model.json").write_text(json.dumps(about, ensure_ascii=False, indent=1), "utf-8")
     save_file(arrays, folder / "stages.safetensors")
     manifest = {"format": FORMAT, "sha256": {name: _sha256(folder / name) for name in _FILES}}
@@ -372,6 +378,7 @@ def _read(folder: Path) -> tuple[Model, Embedded]:
         made["ranker"],
         tuple(about["categories"]),
         about["meta"],
+        {kind: tuple(names) for kind, names in about["askers"].items()},
     )
     tensors = load_file(folder / "vectors.safetensors")
     ids = tuple(json.loads(tensors["ids"].tobytes()))

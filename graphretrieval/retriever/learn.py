@@ -22,8 +22,9 @@ from graphretrieval.protocols import Aligner, Encoder, GraphStore, Progress, sil
 from graphretrieval.retriever import corpus
 from graphretrieval.retriever.corpus import Places
 from graphretrieval.retriever.gates import fit_gates
+from graphretrieval.retriever.hubs import ASKERS
 from graphretrieval.retriever.material import Material, embed
-from graphretrieval.retriever.model import Model
+from graphretrieval.retriever.model import TEXT_KINDS, Model
 from graphretrieval.types import DESCRIBES, Array, Graph, Ints
 
 
@@ -141,6 +142,7 @@ def weigh(
 ) -> Model:
     """Choose refiners and gates on the validation part, then join them with the final aligners."""
     model = Model(dict(encoders), dict(aligned.draft), categories=aligned.categories)
+    model.askers = _askers(material, seed)
     raw = embed(model, material)
     _fit_refiners(model, material, raw, config, seed, progress)
     report = fit_gates(
@@ -162,6 +164,18 @@ def weigh(
         items={m: len(r) for m, r in material.places.rows.items()},
     )
     return model
+
+
+def _askers(material: Material, seed: int) -> dict[str, tuple[str, ...]]:
+    """For each kind of query items that stand for what people ask, none to make choices by."""
+    ids, rng = material.graph.ids, np.random.default_rng(seed)
+    free = material.visible & ~material.validation
+    rows = {m: r for m, r in material.places.rows.items() if m != "text"}
+    rows |= {kind: np.flatnonzero(material.kinds == kind) for kind in TEXT_KINDS}
+    return {
+        kind: tuple(ids[i] for i in np.sort(rng.permutation(r[free[r]])[:ASKERS]))
+        for kind, r in rows.items()
+    }
 
 
 def _learnable(material: Material) -> tuple[Graph, Places, dict[str, Array]]:

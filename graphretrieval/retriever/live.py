@@ -176,8 +176,8 @@ class Live:
         touched = self.ties.change(gone, come)
         self._edges += len(come) - len(gone)
         rows = np.array([*dead, *(self.row[n.id] for n in changes.nodes)], np.int64)
-        self._move(touched, rows, len(dead), made)
-        self._reindex(fresh, [self.row[n.id] for n in changes.nodes], dead)
+        moved = self._move(touched, rows, len(dead), made)
+        self._reindex(fresh, [self.row[n.id] for n in changes.nodes], dead, moved)
         self.attributes.update(changes)
         self.revision = changes.revision
 
@@ -224,9 +224,14 @@ class Live:
                 gone.add((self.row[src], self.ties.relation(relation), self.row[dst]))
         return gone - come.keys(), come
 
-    def _move(self, touched: Ints, rows: Ints, dead: int, made: Mapping[str, Array]) -> None:
-        """New raw vectors, and all that is refined from them and from changed edges."""
+    def _move(self, touched: Ints, rows: Ints, dead: int, made: Mapping[str, Array]) -> Ints:
+        """New raw vectors, and all that is refined from them and from changed edges.
+
+        Returns:
+            The rows of which vectors or edges are others.
+        """
         assert self.pushes is not None
+        everything = [touched]
         for b in self._raw:
             h = np.concatenate([np.zeros((dead, made[b].shape[1]), np.float32), made[b]])
             self._raw_scaled[b].x[rows] = scaled(b, h)
@@ -238,8 +243,10 @@ class Live:
                 moved, refined = rows, h
             self._refined_scaled[b].x[moved] = scaled(b, refined)
             self.searcher.mark(moved)
+            everything.append(moved)
+        return np.unique(np.concatenate(everything))
 
-    def _reindex(self, fresh: list[int], changed: list[int], dead: list[int]) -> None:
+    def _reindex(self, fresh: list[int], changed: list[int], dead: list[int], moved: Ints) -> None:
         at = np.concatenate([self.places.at, np.full(len(fresh), -1, np.int64)])
         rows = dict(self.places.rows)
         for row in fresh:
@@ -250,7 +257,7 @@ class Live:
                 rows[name] = np.append(mine, row)
         self.places = Places(rows, at)
         self.vectors = self._vectors()
-        self.scorer.follow(self.vectors, [*changed, *dead])
+        self.scorer.follow(self.vectors, [*changed, *dead], moved)
         self.searcher.follow(self.vectors, dead)
 
     # --- how it is kept -----------------------------------------------------------------

@@ -29,6 +29,8 @@ HAN, FOREIGN = "han", "foreign"
 TEXT_KINDS = ("text", FOREIGN, HAN)
 #: Which part of the score each column adds to, beside the blocks' own.
 PATH, LEXICAL = "path", "lexical"
+#: Ends the name of a column that holds hubs of a block back.
+HUBS = " hubs"
 
 
 @dataclass
@@ -36,7 +38,8 @@ class Model:
     """Learned stages by name, and what they were learned from.
 
     ``gates`` holds one ranker for each ``source>target>relevance``; ``meta`` the seed, settings,
-    data revision and validation metrics.
+    data revision and validation metrics. ``askers`` names items of each kind of query that stand
+    for what people ask (see :mod:`~graphretrieval.retriever.hubs`).
     """
 
     encoders: dict[str, Encoder[Any]] = field(default_factory=dict)
@@ -45,17 +48,24 @@ class Model:
     gates: dict[str, Ranker] = field(default_factory=dict)
     categories: tuple[str, ...] = ()
     meta: dict[str, JSON] = field(default_factory=dict)
+    askers: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Names of the score columns: each block raw and refined (``+``), path, lexical."""
-        return (*self.aligners, *(f"{name}+" for name in self.aligners), PATH, LEXICAL)
+        """Names of the score columns: each block raw and refined (``+``), hubs, path, lexical."""
+        refined = [f"{name}+" for name in self.aligners]
+        return (*self.aligners, *refined, *(f"{b}{HUBS}" for b in self.hubs), PATH, LEXICAL)
+
+    @property
+    def hubs(self) -> list[str]:
+        """The blocks in which hubs are held back: those that are compared by cosine."""
+        return [name for name in self.aligners if name != PROBABILITIES]
 
     def part_of(self, column: str) -> str:
         """The named part a column's contribution is added to in ``hit.parts``."""
         if column in (PATH, LEXICAL):
             return column
-        return "graph" if column.endswith("+") else "content"
+        return "graph" if column.endswith(("+", HUBS)) else "content"
 
     def align(self, modality: str, features: Array) -> dict[str, Array]:
         """One modality's features in every block: block → ``(n, d_block)``."""

@@ -10,6 +10,7 @@ import numpy as np
 from graphretrieval.arrays import normalise, top_k
 from graphretrieval.protocols import GraphStore
 from graphretrieval.rankers.walks import ANCHORS, Walker, Walks
+from graphretrieval.retriever.hubs import Hubs
 from graphretrieval.retriever.likeness import compared
 from graphretrieval.retriever.model import Model, Vectors
 from graphretrieval.types import Array, Bools, Ints
@@ -37,6 +38,11 @@ class Queries:
     texts: Sequence[str] | None = None
     rows: Ints | None = None
     kind: str = ""
+
+    @property
+    def asks_as(self) -> str:
+        """The kind of query this is."""
+        return self.kind or self.modality
 
     def __len__(self) -> int:
         return len(next(iter(self.raw.values())))
@@ -87,14 +93,22 @@ class Scorer:
         n = len(vectors.graph.ids)
         self.visible = np.ones(n, np.bool_) if visible is None else visible
         self.paths = paths
+        self.hubs = Hubs(model, vectors, walker.adjacency, self.visible)
         self._likeness: dict[str, tuple[Ints, Array]] = {}
 
-    def follow(self, vectors: Vectors, rows: Sequence[int]) -> None:
-        """Go on with vectors of which these rows are others; those that are gone are zero."""
+    def follow(self, vectors: Vectors, rows: Sequence[int], moved: Ints) -> None:
+        """Go on with vectors of which some rows are others.
+
+        Args:
+            vectors: as they are now.
+            rows: whose raw vectors are others; those that are gone are zero.
+            moved: whose refined vectors or edges are others.
+        """
         self.vectors = vectors
         self.walker.graph = vectors.graph
         more = len(vectors.graph.ids) - len(self.visible)
         self.visible = np.concatenate([self.visible, np.ones(more, np.bool_)])
+        self.hubs.follow(vectors, np.array(rows, np.int64), moved)
         for modality in list(self._likeness):
             partition = vectors.places.rows[modality]
             mine = np.array([r for r in rows if self._is_in(partition, r)], np.int64)
@@ -170,7 +184,9 @@ class Scorer:
         blocks = list(self.model.aligners)
         raw = [queries.raw[b] @ self.vectors.raw[b][targets].T for b in blocks]
         refined = [queries.raw[b] @ self.vectors.refined[b][targets].T for b in blocks]
-        return np.stack([*raw, *refined, path, words], axis=2).astype(np.float32)
+        held_back = [-self.hubs.of(queries.asks_as, b, targets) for b in self.model.hubs]
+        hubs = [np.broadcast_to(h, path.shape) for h in held_back]
+        return np.stack([*raw, *refined, *hubs, path, words], axis=2).astype(np.float32)
 
     def walked(self, anchors: Anchors, targets: Ints) -> tuple[Array, Array]:
         """The columns that walks and words make of the targets, each ``(q, t)``."""
@@ -191,7 +207,7 @@ class Scorer:
         rows, items = self._own_kind(queries.modality)
         if not len(rows):
             return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32)
-        asked = self._likeness_of(queries.raw, queries.kind or queries.modality)
+        asked = self._likeness_of(queries.raw, queries.asks_as)
         scores = asked @ items.T  # (q, n_m)
         values, columns = top_k(scores, NEAREST)
         owner = np.repeat(np.arange(len(queries)), values.shape[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from graphretrieval.config import Config
 from graphretrieval.gnn import push
 from graphretrieval.protocols import GraphStore
+from graphretrieval.retriever import hubs
 from graphretrieval.retriever import live as live_room
 from graphretrieval.retriever.live import Live
 from graphretrieval.retriever.query import Filter
@@ -78,6 +80,12 @@ def assert_same(live: Live, anew: Live) -> None:
     ):
         for block in ours:
             np.testing.assert_allclose(ours[block][here], theirs[block][there], atol=CLOSE)
+    for kind, block in itertools.product(live.model.askers, live.model.hubs):
+        ours, theirs = (
+            x.scorer.hubs.of(kind, block, np.array(rows))
+            for x, rows in ((live, here), (anew, there))
+        )
+        np.testing.assert_allclose(ours, theirs, atol=CLOSE)
     edges = [
         {
             (x.ids[s], x.ties.relations[r], x.ids[d])
@@ -115,6 +123,7 @@ def test_any_run_of_writes_ends_where_a_new_build_does(
     seed: int,
 ) -> None:
     monkeypatch.setattr(push, "HUB", hub)
+    monkeypatch.setattr(hubs, "FEWEST", 10)
     store = new_store()
     fill(store, seed)
     live = live_of(store, config, seed=seed)

@@ -104,6 +104,7 @@ def model(seed: int = 0, depth: int = 3) -> Model:
         {"a": Halves(False), "b": Halves(True)},  # type: ignore[dict-item]
         refiners,  # type: ignore[arg-type]
         meta={"revision": 0},
+        askers={m: tuple(f"n{i:03d}" for i in range(40)) for m in MODALITIES},
     )
     alike = registry.resolve("ranker", "fusion")()
     nothing = np.empty(0, np.float32)
