@@ -9,12 +9,21 @@ import numpy as np
 
 from graphretrieval.config import Config
 from graphretrieval.errors import NotFitted, SnapshotTooOld
+from graphretrieval.gnn.messages import Typed
 from graphretrieval.protocols import GraphStore, Progress, silent
 from graphretrieval.retriever.adapt import adapt
 from graphretrieval.retriever.bundle import Bundles, Embedded
 from graphretrieval.retriever.fresh import catch_up
-from graphretrieval.retriever.judge import NEW, Judge, Link, Slice, frozen, names, positions
-from graphretrieval.retriever.model import refine_nodes
+from graphretrieval.retriever.judge import (
+    NEW,
+    Judge,
+    Link,
+    Slice,
+    frozen,
+    names,
+    positions,
+    refined_over,
+)
 from graphretrieval.types import JSON, Bools, Edge, Graph
 
 #: How many standard errors beyond the tolerance a slice must lose to be called worse.
@@ -57,7 +66,8 @@ def candidate(
     progress(1, 4, "learning from new links")
     made = adapt(model, graph, raw, np.flatnonzero(new & free), np.flatnonzero(~new & free), seed)
     progress(2, 4, "comparing with the model in service")
-    judge = Judge.of(graph, held, new, seed)
+    typed = Typed.of(graph)
+    judge = Judge.of(graph, typed, held, new, seed)
     ranks = judge.reciprocal_ranks(model, raw), judge.reciprocal_ranks(made.model, made.raw)
     slices = judge.slices(*ranks)
     promoted, reason = judged(slices, float(config["refit_tolerance"]))
@@ -82,8 +92,7 @@ def candidate(
         "refit": report,
         "seconds": round(time.perf_counter() - started, 1),
     }
-    refined = refine_nodes(made.model, graph, made.raw)
-    saved = Embedded(tuple(graph.ids), made.raw, refined)
+    saved = Embedded(tuple(graph.ids), made.raw, refined_over(typed, made.model, made.raw))
     version = bundles.save(made.model, saved, promote=False)
     progress(4, 4, "saving the candidate")
     return version, report

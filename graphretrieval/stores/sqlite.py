@@ -290,6 +290,7 @@ class SqliteStore:
             for table in ("edges", "nodes", "words", "files", "tombstones"):
                 c.execute(f"DELETE FROM {table}")
             c.execute("UPDATE meta SET value = 0")
+        self._snapshots.forget()
 
     def prune_tombstones(self, before: int) -> None:
         """Forget deletions up to this revision; readers that far back export afresh."""
