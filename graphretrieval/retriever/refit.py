@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from graphretrieval.config import Config
+from graphretrieval.cpus import one_thread
 from graphretrieval.errors import NotFitted, SnapshotTooOld
 from graphretrieval.gnn.messages import Typed
 from graphretrieval.protocols import GraphStore, Progress, silent
@@ -64,7 +65,9 @@ def candidate(
     free = np.ones(len(graph.src), np.bool_)
     free[held] = False
     progress(1, 4, "learning from new links")
-    made = adapt(model, graph, raw, np.flatnonzero(new & free), np.flatnonzero(~new & free), seed)
+    with one_thread():
+        learned = np.flatnonzero(new & free), np.flatnonzero(~new & free)
+        made = adapt(model, graph, raw, *learned, seed)
     progress(2, 4, "comparing with the model in service")
     typed = Typed.of(graph)
     judge = Judge.of(graph, typed, held, new, seed)
