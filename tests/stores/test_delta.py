@@ -102,3 +102,18 @@ def test_a_store_that_begins_anew_is_read_anew(store: SqliteStore) -> None:
     for name in ("x", "y"):
         store.upsert([Node(name, "text")])
     assert list(store.export().ids) == ["x", "y"]
+
+
+def test_what_changed_is_found_by_index(store: SqliteStore) -> None:
+    said: list[str] = []
+    store._connection.set_trace_callback(said.append)
+    store.changes_since(store.revision - 1)
+    store._connection.set_trace_callback(None)
+    plans = [
+        step
+        for statement in said
+        if "revision >" in statement
+        for *_, step in store._connection.execute(f"EXPLAIN QUERY PLAN {statement}")
+    ]
+    assert sum("_revision (revision>?)" in step for step in plans) == 3
+    assert not [step for step in plans if step.startswith("SCAN")]
