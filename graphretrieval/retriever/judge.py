@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from graphretrieval.cpus import one_thread
 from graphretrieval.errors import ConfigError
 from graphretrieval.gnn.messages import Typed, propagate, strengths
 from graphretrieval.retriever import corpus
@@ -155,20 +154,19 @@ class Judge:
         rows = np.unique(np.concatenate([np.empty(0, np.int64), *galleries]))
         heard = refined_over(self.typed, model, raw, rows)
         refined = {b: scaled(b, x) for b, x in heard.items()}
-        with one_thread():
-            for (source, target, mine), gallery in zip(self._directions(), galleries, strict=True):
-                weight = np.diag(
-                    gate(model, source, target, "instance").weigh(
-                        np.eye(len(model.columns), dtype=np.float32), 0.0
-                    )
+        for (source, target, mine), gallery in zip(self._directions(), galleries, strict=True):
+            weight = np.diag(
+                gate(model, source, target, "instance").weigh(
+                    np.eye(len(model.columns), dtype=np.float32), 0.0
                 )
-                scores = np.zeros((len(mine), len(gallery)), np.float32)
-                for i, block in enumerate(model.aligners):
-                    asked = scaled(block, raw[block][self.asks[mine]])
-                    scores += weight[i] * (asked @ scaled(block, raw[block][gallery]).T)
-                    also = refined[block][np.searchsorted(rows, gallery)]
-                    scores += weight[len(model.aligners) + i] * (asked @ also.T)
-                out[mine] = _ranked(scores, np.searchsorted(gallery, self.answers[mine]))
+            )
+            scores = np.zeros((len(mine), len(gallery)), np.float32)
+            for i, block in enumerate(model.aligners):
+                asked = scaled(block, raw[block][self.asks[mine]])
+                scores += weight[i] * (asked @ scaled(block, raw[block][gallery]).T)
+                also = refined[block][np.searchsorted(rows, gallery)]
+                scores += weight[len(model.aligners) + i] * (asked @ also.T)
+            out[mine] = _ranked(scores, np.searchsorted(gallery, self.answers[mine]))
         return out
 
     def _gallery(self, target: str, questions: Ints) -> Ints:

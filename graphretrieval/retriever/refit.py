@@ -39,7 +39,9 @@ def candidate(
     seed: int = 0,
     progress: Progress = silent,
 ) -> tuple[str, dict[str, JSON]]:
-    """Learn, judge and save a candidate, which is not put in service.
+    """Learn, judge and save a candidate, which is not put in service; on one thread.
+
+    Its matrix products are many and small, and queries that are answered meanwhile need the others.
 
     Returns:
         Its version, and the verdict, which is saved with it; the champion's where nothing is new.
@@ -47,6 +49,13 @@ def candidate(
     Raises:
         NotFitted: there is no model to start from.
     """
+    with one_thread():
+        return _candidate(store, bundles, config, seed, progress)
+
+
+def _candidate(
+    store: GraphStore, bundles: Bundles, config: Config, seed: int, progress: Progress
+) -> tuple[str, dict[str, JSON]]:
     started = time.perf_counter()
     found = bundles.load()
     if found is None:
@@ -65,9 +74,7 @@ def candidate(
     free = np.ones(len(graph.src), np.bool_)
     free[held] = False
     progress(1, 4, "learning from new links")
-    with one_thread():
-        learned = np.flatnonzero(new & free), np.flatnonzero(~new & free)
-        made = adapt(model, graph, raw, *learned, seed)
+    made = adapt(model, graph, raw, np.flatnonzero(new & free), np.flatnonzero(~new & free), seed)
     progress(2, 4, "comparing with the model in service")
     typed = Typed.of(graph)
     judge = Judge.of(graph, typed, held, new, seed)
