@@ -46,7 +46,8 @@ REFIT = """
 n = kb.store.revision
 while True:
     n += 1
-    kb.store.upsert([], descriptions(range(n % 100, n % 100 + 20)))
+    links = descriptions(range(n % 100, n % 100 + 20))
+    kb.store.upsert([], [replace(e, weight=1 + n % 997 / 1000) for e in links])  # never the same
     say([lifecycle.refit(kb, seed=n).version, kb.store.revision])
 """
 SWAP = """
@@ -59,6 +60,7 @@ while True:
 WORK = {"ingest": INGEST, "refit": REFIT, "swap": SWAP}
 CHILD = """
 import json, sys
+from dataclasses import replace
 from pathlib import Path
 import pytest
 from graphretrieval import lifecycle
