@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_matrix
 
 from graphretrieval.types import Array, Graph, Ints
 
@@ -50,6 +51,21 @@ def top_k(scores: npt.NDArray[Any], k: int) -> tuple[Array, Ints]:
     )
 
 
+def grouped(keys: npt.NDArray[Any], n: int) -> tuple[Ints, Ints]:
+    """Positions by key, equal keys in their given order: a counting sort, linear in their number.
+
+    Args:
+        keys: ``(m,)`` in ``[0, n)``.
+        n: how many keys there are.
+
+    Returns:
+        ``(m,)`` positions, and ``(n + 1,)`` where each key's begin.
+    """
+    m = len(keys)
+    table = csr_matrix((np.ones(m, np.int8), (keys, np.arange(m))), (n, m))
+    return table.indices.astype(np.int64), table.indptr.astype(np.int64)
+
+
 @dataclass(frozen=True)
 class Csr:
     """Compressed sparse rows: row i's neighbours are ``indices[indptr[i]:indptr[i + 1]]``.
@@ -74,9 +90,7 @@ def csr(
     edge: npt.NDArray[Any] | None = None,
 ) -> Csr:
     """Adjacency from coordinates; within a row, entries keep their given order."""
-    order = np.argsort(rows, kind="stable")
-    indptr = np.zeros(n + 1, np.int64)
-    np.cumsum(np.bincount(rows, minlength=n), out=indptr[1:])
+    order, indptr = grouped(rows, n)
     edge = np.arange(len(rows)) if edge is None else edge
     return Csr(
         indptr,

@@ -116,6 +116,11 @@ def _carry_out(kb: Retriever, pending: Path) -> dict[str, JSON]:
     kb.store.export()  # a snapshot of the revision before is replaced
     cached = cache_of(kb.config).remove(plan["keys"])
     models = {v: kb.bundles.strip(v, ids) for v in kb.bundles.versions()}
+    rewritten = True
+    if "remote" in kb.store.capabilities:
+        from graphretrieval.retriever.publish import republish
+
+        rewritten = republish(kb)
     certificate = {
         "certificate": plan["certificate"],
         "at": plan["at"],
@@ -132,6 +137,8 @@ def _carry_out(kb: Retriever, pending: Path) -> dict[str, JSON]:
             "vectors": {v: n for v, n in models.items() if n},
         },
         "store_files_rewritten": scrubbed,
+        # neighbours' vectors on a server had absorbed it
+        "server_vectors_rewritten": rewritten,
         # statistics over the whole collection were learned with it, until the next full fit
         "statistics_in_models": [v for v, n in models.items() if n],
         "same_content_in_other_nodes": len(plan["same_content_in"]),

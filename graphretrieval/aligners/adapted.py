@@ -7,7 +7,7 @@ size is corrected without encoding anything again, and corrections of correction
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -91,18 +91,21 @@ def mapped(x: Array, w: Array | None) -> Array:
     return x if w is None else np.asarray(x @ w, np.float32)
 
 
-def correction(x: Array, y: Array, weight: Array, strength: float) -> Array:
-    """``I + W`` with W = argmin Σ wᵢ ‖xᵢ (I + W) − yᵢ‖² + λ ‖W‖².
+def corrections(
+    x: Array, y: Array, weight: Array, strengths: Sequence[float]
+) -> Iterator[tuple[float, Array]]:
+    """``I + W`` with W = argmin Σ wᵢ ‖xᵢ (I + W) − yᵢ‖² + λ ‖W‖², for each strength.
 
     Args:
         x: ``(p, d)`` vectors to be moved.
         y: ``(p, d)`` where to.
         weight: ``(p,)``.
-        strength: λ as a share of the mean square of x times the total weight; large holds still.
+        strengths: λ as a share of the mean square of x times the total weight; large holds still.
     """
     d = x.shape[1]
     xw = x * weight[:, None]
-    gram = (xw.T @ x).astype(np.float64)
-    ridge = strength * np.trace(gram) / d + 1e-12
-    w = np.linalg.solve(gram + ridge * np.eye(d), (xw.T @ (y - x)).astype(np.float64))
-    return np.asarray(np.eye(d) + w, np.float32)
+    gram, moved = (np.asarray(xw.T @ to, np.float64) for to in (x, y - x))
+    for strength in strengths:
+        ridge = strength * np.trace(gram) / d + 1e-12
+        w = np.linalg.solve(gram + ridge * np.eye(d), moved)
+        yield strength, np.asarray(np.eye(d) + w, np.float32)

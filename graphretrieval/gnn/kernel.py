@@ -69,8 +69,13 @@ class Messages:
             )
 
 
-def hop(indptr: Ints, indices: Ints, weights: Array, x: Array, *, half: bool = False) -> Array:
-    """``A @ x`` for a CSR matrix A and dense x ``(n, d)``; float32.
+def hop(indptr: Ints, indices: Ints, weights: Array, x: Array) -> Array:
+    """``A @ x`` for a CSR matrix A and dense x ``(n, d)``; float32."""
+    return heard(Messages.of(indptr, indices, weights), x)
+
+
+def heard(messages: Messages, x: Array, *, half: bool = False) -> Array:
+    """One hop of vectors ``(n, d)``; float32.
 
     ``half`` stores and reads the rows as bfloat16: faster, exact to about three digits.
     """
@@ -79,8 +84,7 @@ def hop(indptr: Ints, indices: Ints, weights: Array, x: Array, *, half: bool = F
     dense = torch.from_numpy(np.ascontiguousarray(x, np.float32))
     if half:
         dense = dense.bfloat16()
-    heard = Messages.of(indptr, indices, weights).hear(dense)
-    return np.asarray(heard.float().numpy(), np.float32)
+    return np.asarray(messages.hear(dense).float().numpy(), np.float32)
 
 
 @contextmanager

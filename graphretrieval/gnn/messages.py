@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from graphretrieval.gnn.kernel import hop
+from graphretrieval.arrays import expand, grouped
+from graphretrieval.gnn.kernel import Messages, heard
 from graphretrieval.types import Array, Bools, Graph, Ints
 
 
@@ -28,10 +29,8 @@ class Typed:
     indptr: Ints = field(compare=False, repr=False)  # (n + 1,)
 
     @classmethod
-    def of(cls, graph: Graph, keep: Bools | None = None) -> Typed:
-        """The messages over a graph's edges, or over those that ``keep`` marks."""
-        if keep is not None:
-            graph = graph.with_edges(keep)
+    def of(cls, graph: Graph) -> Typed:
+        """The messages over a graph's edges."""
         n, m, kinds = len(graph.ids), len(graph.src), len(graph.modalities)
         src, dst = graph.src.astype(np.int64), graph.dst.astype(np.int64)
         listener, speaker = np.concatenate([dst, src]), np.concatenate([src, dst])
@@ -39,16 +38,15 @@ class Typed:
         relation = np.concatenate([graph.relation, graph.relation]).astype(np.int64)
         code = (relation * 2 + inward) * kinds + graph.modality[speaker]
         code = code * kinds + graph.modality[listener]
-        present, kind = np.unique(code, return_inverse=True)
-        order = np.argsort(listener, kind="stable")
-        indptr = np.zeros(n + 1, np.int64)
-        np.cumsum(np.bincount(listener, minlength=n), out=indptr[1:])
+        found = np.bincount(code) > 0
+        present, number = np.flatnonzero(found), np.cumsum(found) - 1
+        order, indptr = grouped(listener, n)
         return cls(
             n,
             tuple(_name(graph, int(c)) for c in present),
             listener[order],
             speaker[order],
-            kind.reshape(-1)[order],
+            number[code[order]],
             np.concatenate([graph.weight, graph.weight])[order].astype(np.float32),
             indptr,
         )
@@ -58,56 +56,88 @@ class Typed:
         number = {name: i for i, name in enumerate(types)}
         code = np.array([number.get(t, -1) for t in self.types], np.int64)
         kind = code[self.type] if len(code) else np.empty(0, np.int64)
-        kept = (kind >= 0) & (self.weight > 0)
+        return replace(self, types=tuple(types), type=kind)._only((kind >= 0) & (self.weight > 0))
+
+    def without(self, silent: Bools) -> Typed:
+        """Only the messages that no marked node ``(n,)`` hears or says."""
+        return self._only(~(silent[self.listener] | silent[self.speaker]))
+
+    def _only(self, kept: Bools) -> Typed:
         before = np.concatenate([[0], np.cumsum(kept)])
         return Typed(
             self.n,
-            tuple(types),
+            self.types,
             self.listener[kept],
             self.speaker[kept],
-            kind[kept],
+            self.type[kept],
             self.weight[kept],
             before[self.indptr],
         )
 
-    def shares(self, x: Array) -> tuple[Array, Bools]:
+    def shares(self, present: Bools) -> tuple[Array, Bools]:
         """Each message's share of its type's mean, and which types each node hears at all.
 
         Â_r is row-normalised over the neighbours that exist: those whose vector is not zero.
+
+        Args:
+            present: ``(n,)`` nodes with a vector.
 
         Returns:
             ``(m,)`` shares that add up to one for each listener and type, and ``(n, R)``.
         """
         width = max(len(self.types), 1)
-        weight = self.weight * has_vector(x)[self.speaker]
+        weight = self.weight * present[self.speaker]
         slot = self.listener * width + self.type
         total = np.bincount(slot, weight, minlength=self.n * width)  # (n · R,)
         share = weight / np.maximum(total[slot], 1e-30)
         return share.astype(np.float32), (total > 0).reshape(self.n, width)[:, : len(self.types)]
 
 
-def propagate(typed: Typed, h: Array, x: Array, strength: Array, *, half: bool = False) -> Array:
-    """One round: each node becomes the weighted mean of itself and of what it hears.
+def propagate(
+    typed: Typed,
+    h: Array,
+    strength: Array,
+    depth: int = 1,
+    *,
+    rows: Ints | None = None,
+    half: bool = False,
+) -> Array:
+    """Rounds in which each node becomes the weighted mean of itself and of what it hears.
 
-    ``x'ᵢ = (sᵢ hᵢ + Σᵣ ρᵣ (Âᵣ x)ᵢ) / (sᵢ + Σ_{r heard by i} ρᵣ)`` with s = 1, or 0 where h is zero.
+    ``x'ᵢ = (sᵢ hᵢ + Σᵣ ρᵣ (Âᵣ x)ᵢ) / (sᵢ + Σ_{r heard by i} ρᵣ)`` with s = 1, or 0 where h is zero,
+    beginning with x = h.
 
     Args:
         typed: the messages.
         h: ``(n, d)``, what each node says by itself.
-        x: ``(n, d)``, the last round's vectors.
         strength: ``(R,)`` ρ ≥ 0: how much a type counts beside the node's own vector.
+        depth: how many rounds.
+        rows: ``(r,)`` nodes whose vectors are wanted; all by default.
         half: read the vectors as bfloat16.
+
+    Returns:
+        ``(n, d)``, or ``(r, d)``.
     """
-    share, heard = typed.shares(x)
-    weights = share * strength[typed.type]
-    own = has_vector(h).astype(np.float32)
-    total = own + heard.astype(np.float32) @ strength  # (n,)
-    busy = weights > 0
-    kept = np.concatenate([[0], np.cumsum(busy)])
-    y = hop(kept[typed.indptr], typed.speaker[busy], weights[busy], x, half=half)
-    y += h
-    y /= np.maximum(total, 1e-12)[:, None]
-    return y
+    counts = strength > 0
+    typed = typed.among([t for t, c in zip(typed.types, counts, strict=True) if c])
+    rho, own, x = strength[counts], has_vector(h).astype(np.float32), h
+    present: Bools | None = None
+    for left in reversed(range(depth)):
+        before, present = present, has_vector(x)
+        if before is None or (before != present).any():
+            share, hears = typed.shares(present)
+            weight = share * rho[typed.type]
+            messages = Messages.of(typed.indptr, typed.speaker, weight)
+            total = np.maximum(own + hears.astype(np.float32) @ rho, 1e-12)[:, None]  # (n, 1)
+        if rows is not None and not left:
+            owner, at = expand(typed.indptr, rows)
+            indptr = np.searchsorted(owner, np.arange(len(rows) + 1))
+            few = Messages.of(indptr, typed.speaker[at], weight[at])
+            return np.asarray((heard(few, x, half=half) + h[rows]) / total[rows], np.float32)
+        x = heard(messages, x, half=half)
+        x += h
+        x /= total
+    return x if rows is None else x[rows]
 
 
 def has_vector(x: Array) -> Bools:

@@ -175,10 +175,7 @@ class PropagateRefiner:
         return self.depth_
 
     def _rounds(self, typed: Typed, h: Array, strength: dict[str, float], depth: int) -> Array:
-        z, rho = h, strengths(typed.types, strength)
-        for _ in range(depth):
-            z = propagate(typed, h, z, rho, half=self.half)
-        return z
+        return propagate(typed, h, strengths(typed.types, strength), depth, half=self.half)
 
     def _judge(self, found: list[Trial], h: Array, strength: dict[str, float], depth: int) -> Array:
         """Reciprocal ranks of the links kept for choosing, all trials after another."""

@@ -22,7 +22,7 @@ from graphretrieval.gnn.messages import has_vector
 from graphretrieval.types import Array, Ints
 
 #: Moves below this share of the mean length of a vector wait until they have added up.
-EPSILON = 1.5e-5
+EPSILON = 8e-6
 #: Nodes of more edges are hubs.
 HUB = 200
 # rows computed at once when everything is: their table of types stays in the cache

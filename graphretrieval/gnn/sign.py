@@ -125,7 +125,7 @@ def features(typed: Typed, h: Array, ways: Sequence[Way]) -> Iterator[tuple[int,
 def _mean(typed: Typed, kind: int, x: Array) -> Array:
     """``Â_t x``: the weighted mean over the neighbours of one type that have a vector."""
     only = typed.among(typed.types[kind : kind + 1])
-    share, _ = only.shares(x)
+    share, _ = only.shares(has_vector(x))
     return hop(only.indptr, only.speaker, share, x)
 
 

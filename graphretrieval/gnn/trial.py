@@ -142,10 +142,8 @@ class _Terms:
         depth: int,
         at: Mapping[str, int],
     ) -> _Terms:
-        z, rho = h, strengths(trial.typed.types, before)
-        for _ in range(depth - 1):
-            z = propagate(trial.typed, h, z, rho)
-        share, _ = trial.typed.shares(z)
+        z = propagate(trial.typed, h, strengths(trial.typed.types, before), depth - 1)
+        share, _ = trial.typed.shares(has_vector(z))
         said = {
             at[name]: _message(trial.typed, share, kind, group.gallery, z)
             for kind, name in enumerate(trial.typed.types)

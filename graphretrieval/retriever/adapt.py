@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from graphretrieval.aligners.adapted import AdaptedAligner, correction, mapped
+from graphretrieval.aligners.adapted import AdaptedAligner, corrections, mapped
 from graphretrieval.arrays import normalise
 from graphretrieval.protocols import Aligner
 from graphretrieval.retriever import corpus
@@ -120,8 +120,7 @@ def _map(
     items = normalise(x[gallery])
     before = _log_ranks(b[side], items, answer)
     best: tuple[float, Array, JSON] | None = None
-    for strength in STRENGTHS:
-        w = correction(a[~side], b[~side], weight[~side], strength)
+    for strength, w in corrections(a[~side], b[~side], weight[~side], STRENGTHS):
         gain = before - _log_ranks(b[side], normalise(mapped(items, w)), answer)
         gained, unsure = float(gain.mean()), float(gain.std() / np.sqrt(len(gain)))
         if gained > 2 * unsure and (best is None or gained > best[0]):

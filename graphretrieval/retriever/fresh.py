@@ -82,11 +82,14 @@ def catch_up(
         since: revision of ``embedded``.
         config: limits and caches.
     """
-    old = {name: i for i, name in enumerate(embedded.ids)}
-    source = np.array([old.get(name, -1) for name in graph.ids], np.int64)
-    changed = _changed(store, since)
-    stale = np.flatnonzero((source < 0) | np.array([i in changed for i in graph.ids], np.bool_))
-    known = np.flatnonzero(source >= 0)
+    if list(embedded.ids) == list(graph.ids):
+        source = np.arange(len(graph.ids))
+    else:
+        old = {name: i for i, name in enumerate(embedded.ids)}
+        source = np.array([old.get(name, -1) for name in graph.ids], np.int64)
+    again = source < 0
+    again[[graph.row[i] for i in _changed(store, since) if i in graph.row]] = True
+    stale, known = np.flatnonzero(again), np.flatnonzero(source >= 0)
     raw = {}
     for block, x in embedded.raw.items():
         raw[block] = np.zeros((len(source), x.shape[1]), np.float32)

@@ -200,7 +200,7 @@ def siblings(material: Material, kind: str, rows: Ints) -> Ints:
     thing = np.full(len(material.kinds), -1)
     thing[texts] = corpus.parallel(material.graph, texts)
     mine = texts[material.kinds[texts] == kind]
-    if not len(np.setdiff1d(thing[texts], thing[mine])):
+    if not len(np.setdiff1d(thing[texts], np.append(thing[mine], -1))):
         return rows[:0]
     bare = thing[rows[: len(rows) // BARE]]
     return np.asarray(mine[np.isin(thing[mine], bare[bare >= 0])])

@@ -11,6 +11,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -83,12 +84,12 @@ def frozen(graph: Graph, known: Sequence[Link], new: Bools) -> Ints:
     fresh, before = edges[new[edges]], edges[~new[edges]]
     hash_ = _hashes(graph, fresh)
     kept = hash_ % NEW_SHARE == 0
-    fresh = fresh[kept][np.argsort(hash_[kept], kind="stable")][:MOST]
+    fresh = fresh[kept][_least(hash_[kept], MOST)]
     if known:
         stay = positions(graph, known)
     else:
         count = min(OLD, max(int(OLD_SHARE * len(before)), min(LEAST, len(before) // 2)))
-        stay = before[np.argsort(_hashes(graph, before), kind="stable")[:count]]
+        stay = before[_least(_hashes(graph, before), count)]
     return np.union1d(stay, fresh)
 
 
@@ -100,8 +101,13 @@ def positions(graph: Graph, links: Sequence[Link]) -> Ints:
         for s, t, d in links
         if s in graph.row and d in graph.row and t in kinds
     ]
-    wanted = _codes(graph, *np.array(rows, np.int64).reshape(-1, 3).T)
-    return np.flatnonzero(np.isin(_codes(graph, graph.src, graph.relation, graph.dst), wanted))
+    ends = np.array(rows, np.int64).reshape(-1, 3)
+    wanted = _codes(graph, *ends.T)
+    sources = np.zeros(len(graph.ids), np.bool_)
+    sources[ends[:, 0]] = True
+    some = np.flatnonzero(sources[graph.src])  # few of all edges, whose codes are then compared
+    codes = _codes(graph, graph.src[some], graph.relation[some], graph.dst[some])
+    return np.asarray(some[np.isin(codes, wanted)])
 
 
 def names(graph: Graph, edges: Ints) -> list[Link]:
@@ -124,42 +130,50 @@ class Judge:
     seed: int = 0
 
     @classmethod
-    def of(cls, graph: Graph, links: Ints, new: Bools, seed: int = 0) -> Judge:
-        """Half of the links asked from one end, half from the other."""
+    def of(cls, graph: Graph, typed: Typed, links: Ints, new: Bools, seed: int = 0) -> Judge:
+        """Half of the links asked from one end, half from the other.
+
+        Args:
+            graph: at the newest revision.
+            typed: the messages over its edges.
+            links: ``(q,)`` positions of the links to judge by.
+            new: ``(m,)`` marks edges the champion has not learned from.
+            seed: chooses what the answers are sought among.
+        """
         turn = (_hashes(graph, links) // NEW_SHARE) % 2 == 0
         src, dst = graph.src[links].astype(np.int64), graph.dst[links].astype(np.int64)
         asks, answers = np.where(turn, src, dst), np.where(turn, dst, src)
         asking = np.zeros(len(graph.ids), np.bool_)
         asking[asks] = True
-        n = len(graph.ids)
-        pair = np.minimum(graph.src, graph.dst).astype(np.int64) * n + np.maximum(
-            graph.src, graph.dst
-        )
-        hidden = np.isin(pair, pair[links]) | asking[graph.src] | asking[graph.dst]
-        return cls(graph, Typed.of(graph, ~hidden), asks, answers, new[links], seed)
+        return cls(graph, typed.without(asking), asks, answers, new[links], seed)
 
     def reciprocal_ranks(self, model: Model, raw: Mapping[str, Array]) -> Array:
         """1/rank of each question's answer ``(q,)``, ties half counted."""
-        plain = {b: scaled(b, x) for b, x in raw.items()}
-        heard = refined_over(self.typed, model, raw)
-        refined = {b: scaled(b, x) for b, x in heard.items()}
         out = np.zeros(len(self.asks), np.float32)
-        for source, target, mine in self._directions():
+        galleries = [self._gallery(target, mine) for _, target, mine in self._directions()]
+        rows = np.unique(np.concatenate([np.empty(0, np.int64), *galleries]))
+        heard = refined_over(self.typed, model, raw, rows)
+        refined = {b: scaled(b, x) for b, x in heard.items()}
+        for (source, target, mine), gallery in zip(self._directions(), galleries, strict=True):
             weight = np.diag(
                 gate(model, source, target, "instance").weigh(
                     np.eye(len(model.columns), dtype=np.float32), 0.0
                 )
             )
-            rng = np.random.default_rng(self.seed)
-            gallery = rng.permutation(self.graph.rows_of(target))[:GALLERY]
-            gallery = np.union1d(gallery, self.answers[mine])
             scores = np.zeros((len(mine), len(gallery)), np.float32)
             for i, block in enumerate(model.aligners):
-                asked = plain[block][self.asks[mine]]
-                scores += weight[i] * (asked @ plain[block][gallery].T)
-                scores += weight[len(model.aligners) + i] * (asked @ refined[block][gallery].T)
+                asked = scaled(block, raw[block][self.asks[mine]])
+                scores += weight[i] * (asked @ scaled(block, raw[block][gallery]).T)
+                also = refined[block][np.searchsorted(rows, gallery)]
+                scores += weight[len(model.aligners) + i] * (asked @ also.T)
             out[mine] = _ranked(scores, np.searchsorted(gallery, self.answers[mine]))
         return out
+
+    def _gallery(self, target: str, questions: Ints) -> Ints:
+        """What answers are sought among, ascending."""
+        rng = np.random.default_rng(self.seed)
+        others = rng.permutation(self.graph.rows_of(target))[:GALLERY]
+        return np.union1d(others, self.answers[questions])
 
     def slices(self, champion: Array, candidate: Array) -> list[Slice]:
         """Old links: all, by direction, by how well the answer is linked; and new links apart.
@@ -200,23 +214,28 @@ class Judge:
             yield self.graph.modalities[source], self.graph.modalities[target], mine
 
 
-def refined_over(typed: Typed, model: Model, raw: Mapping[str, Array]) -> dict[str, Array]:
-    """Unscaled refined vectors of every block over these messages."""
+def refined_over(
+    typed: Typed, model: Model, raw: Mapping[str, Array], rows: Ints | None = None
+) -> dict[str, Array]:
+    """Unscaled refined vectors of every block over these messages, of all nodes or of some rows.
+
+    Raises:
+        ConfigError: the model was refined by something else than propagation.
+    """
     out = {}
     for block, x in raw.items():
-        refiner = model.refiners.get(block)
+        refiner: Any = model.refiners.get(block)
         depth = getattr(refiner, "depth_", None)
         if refiner is not None and depth is None:
             raise ConfigError(
                 f"the refiner {type(refiner).__name__} cannot be asked for its layers",
                 remedy="fit with the refiner propagate or none",
             )
-        z = x
         if depth:
-            rho = strengths(typed.types, refiner.strength_)  # type: ignore[union-attr]
-            for _ in range(depth):
-                z = propagate(typed, x, z, rho)
-        out[block] = z
+            rho = strengths(typed.types, refiner.strength_)
+            out[block] = propagate(typed, x, rho, depth, rows=rows)
+        else:
+            out[block] = x if rows is None else x[rows]
     return out
 
 
@@ -227,9 +246,11 @@ def _ranked(scores: Array, answer: Ints) -> Array:
 
 def _hashes(graph: Graph, edges: Ints) -> npt.NDArray[np.uint64]:
     """A number for each edge that depends on its names alone."""
-    ends = np.union1d(graph.src[edges], graph.dst[edges])
+    named = np.zeros(len(graph.ids), np.bool_)
+    named[graph.src[edges]] = named[graph.dst[edges]] = True
+    ends = np.flatnonzero(named)
     crc = np.zeros(len(graph.ids), np.uint64)
-    crc[ends] = [zlib.crc32(graph.ids[int(i)].encode("utf-8", "surrogatepass")) for i in ends]
+    crc[ends] = [zlib.crc32(graph.ids[i].encode("utf-8", "surrogatepass")) for i in ends.tolist()]
     kind = np.array([zlib.crc32(r.encode()) for r in graph.relations] or [0], np.uint64)
     x = crc[graph.src[edges]] * np.uint64(0x9E3779B97F4A7C15) + crc[graph.dst[edges]]
     x ^= kind[graph.relation[edges]] << np.uint64(17)
@@ -237,6 +258,15 @@ def _hashes(graph: Graph, edges: Ints) -> npt.NDArray[np.uint64]:
         x ^= x >> np.uint64(shift)
         x *= np.uint64(0xC2B2AE3D27D4EB4F)
     return np.asarray(x >> np.uint64(20))
+
+
+def _least(numbers: npt.NDArray[np.uint64], count: int) -> Ints:
+    """Positions of the smallest, ascending; equal ones in their order."""
+    count = min(count, len(numbers))
+    if not count:
+        return np.empty(0, np.int64)
+    some = np.flatnonzero(numbers <= np.partition(numbers, count - 1)[count - 1])
+    return np.asarray(some[np.argsort(numbers[some], kind="stable")][:count])
 
 
 def _codes(

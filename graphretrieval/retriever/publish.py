@@ -84,6 +84,24 @@ def publish(kb: Retriever, *, progress: Progress = silent) -> Space:
     return space
 
 
+def republish(kb: Retriever) -> bool:
+    """Write vectors back anew and drop all other spaces, so that none holds what nodes that are
+    gone gave their neighbours.
+
+    Returns:
+        Whether none does any more: without a model here, there is nothing to write instead.
+    """
+    spaces = neo4j_of(kb).spaces
+    if not spaces.all():
+        return True
+    if kb.bundles.current() is None:
+        return False
+    used = publish(kb).name
+    for name in spaces.all().keys() - {used}:
+        spaces.drop(name)
+    return True
+
+
 def neo4j_of(kb: Retriever) -> Neo4jStore:
     """The store on a server behind a knowledge base."""
     store: Any = kb.store

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from graphretrieval.arrays import top_k
-from graphretrieval.errors import QueryError, StoreAway
+from graphretrieval.errors import QueryError, SpaceMismatch, StoreAway
 from graphretrieval.protocols import GraphStore, Index, Ranker
 from graphretrieval.rankers.adjacency import below
 from graphretrieval.rankers.walks import Walks
@@ -223,7 +223,8 @@ class Searcher:
             _, best = top_k(query @ self._matrix(rows[take]).T, k)
             return np.asarray(rows[take[best[0]]])
         if self._space is not None:
-            with contextlib.suppress(StoreAway):
+            # until this model's vectors are written back, these here answer
+            with contextlib.suppress(StoreAway, SpaceMismatch):
                 found = self.store.vector_search(self._space, query, k, modality=target)[0]
                 known = self.vectors.graph.row
                 return np.array([known[i] for i, _ in found if i in known], np.int64)

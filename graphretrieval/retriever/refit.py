@@ -8,13 +8,23 @@ from collections.abc import Sequence
 import numpy as np
 
 from graphretrieval.config import Config
+from graphretrieval.cpus import one_thread
 from graphretrieval.errors import NotFitted, SnapshotTooOld
+from graphretrieval.gnn.messages import Typed
 from graphretrieval.protocols import GraphStore, Progress, silent
 from graphretrieval.retriever.adapt import adapt
 from graphretrieval.retriever.bundle import Bundles, Embedded
 from graphretrieval.retriever.fresh import catch_up
-from graphretrieval.retriever.judge import NEW, Judge, Link, Slice, frozen, names, positions
-from graphretrieval.retriever.model import refine_nodes
+from graphretrieval.retriever.judge import (
+    NEW,
+    Judge,
+    Link,
+    Slice,
+    frozen,
+    names,
+    positions,
+    refined_over,
+)
 from graphretrieval.types import JSON, Bools, Edge, Graph
 
 #: How many standard errors beyond the tolerance a slice must lose to be called worse.
@@ -29,7 +39,9 @@ def candidate(
     seed: int = 0,
     progress: Progress = silent,
 ) -> tuple[str, dict[str, JSON]]:
-    """Learn, judge and save a candidate, which is not put in service.
+    """Learn, judge and save a candidate, which is not put in service; on one thread.
+
+    Its matrix products are many and small, and queries that are answered meanwhile need the others.
 
     Returns:
         Its version, and the verdict, which is saved with it; the champion's where nothing is new.
@@ -37,6 +49,13 @@ def candidate(
     Raises:
         NotFitted: there is no model to start from.
     """
+    with one_thread():
+        return _candidate(store, bundles, config, seed, progress)
+
+
+def _candidate(
+    store: GraphStore, bundles: Bundles, config: Config, seed: int, progress: Progress
+) -> tuple[str, dict[str, JSON]]:
     started = time.perf_counter()
     found = bundles.load()
     if found is None:
@@ -57,7 +76,8 @@ def candidate(
     progress(1, 4, "learning from new links")
     made = adapt(model, graph, raw, np.flatnonzero(new & free), np.flatnonzero(~new & free), seed)
     progress(2, 4, "comparing with the model in service")
-    judge = Judge.of(graph, held, new, seed)
+    typed = Typed.of(graph)
+    judge = Judge.of(graph, typed, held, new, seed)
     ranks = judge.reciprocal_ranks(model, raw), judge.reciprocal_ranks(made.model, made.raw)
     slices = judge.slices(*ranks)
     promoted, reason = judged(slices, float(config["refit_tolerance"]))
@@ -82,8 +102,7 @@ def candidate(
         "refit": report,
         "seconds": round(time.perf_counter() - started, 1),
     }
-    refined = refine_nodes(made.model, graph, made.raw)
-    saved = Embedded(tuple(graph.ids), made.raw, refined)
+    saved = Embedded(tuple(graph.ids), made.raw, refined_over(typed, made.model, made.raw))
     version = bundles.save(made.model, saved, promote=False)
     progress(4, 4, "saving the candidate")
     return version, report

@@ -76,11 +76,12 @@ class Serving:
             since = int(found[0].meta["revision"])
             primed = live is not None and live.pushes is not None
             args = (version, *found, since, self.store, self.config)
-            made = Live.load(*args, primed=primed)
-            with self._changing:
-                if made.revision < self.store.revision:
-                    made = self._followed(made)
-                self._live = made
+            with cpus.one_thread():  # those who ask meanwhile need the others
+                made = Live.load(*args, primed=primed)
+                with self._changing:
+                    if made.revision < self.store.revision:
+                        made = self._followed(made)
+                    self._live = made
             return made
 
     def renew(self) -> None:

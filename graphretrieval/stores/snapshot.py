@@ -19,9 +19,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from graphretrieval.stores.delta import Rows, followed
 from graphretrieval.types import Graph
 
 _ARRAYS = ("modality", "src", "dst", "relation", "weight")
+# where more rows changed than this share of the graph, all are read anew
+MOST_CHANGED = 0.1
 
 
 class Snapshots:
@@ -38,10 +41,17 @@ class Snapshots:
             if self._newest is None or self._newest.revision != revision:
                 found = self._read(revision)
                 if found is None:
-                    found = _build(revision, connection)
+                    found = _followed(self._newest, revision, connection)
+                    found = found or _build(revision, connection)
                     self._write(found)
                 self._newest = found
             return self._newest
+
+    def forget(self) -> None:
+        """The store begins anew: its next revisions are not those of before."""
+        with self._lock:
+            self._newest = None
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def _read(self, revision: int) -> Graph | None:
         folder = self.folder / f"rev-{revision:09d}"
@@ -109,6 +119,36 @@ def _build(revision: int, c: sqlite3.Connection) -> Graph:
     src = _rows_of(keys, order, [e[0] for e in edges])
     dst = _rows_of(keys, order, [e[2] for e in edges])
     return _graph([r[1] for r in rows], [r[2] for r in rows], src, dst, edges, revision)
+
+
+def _followed(old: Graph | None, revision: int, c: sqlite3.Connection) -> Graph | None:
+    """From the graph before; ``None`` if there is none, too much changed, or too long ago."""
+    if old is None or old.revision > revision:
+        return None
+    oldest = c.execute("SELECT value FROM meta WHERE name = 'oldest_tombstone'").fetchone()[0]
+    most = int(MOST_CHANGED * (len(old.ids) + len(old.src)))
+    nodes, edges, dead = (
+        c.execute(f"{rows} WHERE {of}revision > ? LIMIT ?", (old.revision, most + 1)).fetchall()
+        for rows, of in (
+            ("SELECT id, modality FROM nodes", ""),
+            (
+                "SELECT s.id, e.type, d.id, e.weight, e.status FROM edges e "
+                "JOIN nodes s ON s.key = e.src JOIN nodes d ON d.key = e.dst",
+                "e.",
+            ),
+            ("SELECT kind, name FROM tombstones", ""),
+        )
+    )
+    if old.revision < oldest or len(nodes) + len(edges) + len(dead) > most:
+        return None
+    lost = {tuple(json.loads(name)) for kind, name in dead if kind == "edge"}
+    rows = Rows(
+        dict(nodes),
+        {name for kind, name in dead if kind == "node"} - dict(nodes).keys(),
+        {e[:3]: e[3] for e in edges if e[4] == "asserted"},
+        lost | {e[:3] for e in edges if e[4] != "asserted"},
+    )
+    return followed(old, rows, revision)
 
 
 def of_rows(

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graphretrieval.gnn.kernel import Messages, hop, using
+from graphretrieval.gnn.kernel import Messages, heard, hop, using
 
 
 @settings(max_examples=60, deadline=None)
@@ -27,7 +27,7 @@ def test_half_precision_keeps_about_three_digits():
     a = sp.csr_matrix(sp.random(300, 300, 0.05, random_state=0), dtype=np.float32)
     a = sp.csr_matrix(a.multiply(1 / np.maximum(a.sum(1), 1e-9)), dtype=np.float32)
     x = rng.standard_normal((300, 64)).astype(np.float32)
-    y = hop(a.indptr, a.indices, a.data, x, half=True)
+    y = heard(Messages.of(a.indptr, a.indices, a.data), x, half=True)
     assert y.dtype == np.float32
     error = np.linalg.norm(y - a @ x) / np.linalg.norm(a @ x)
     assert 0 < error < 0.01

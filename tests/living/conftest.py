@@ -1,4 +1,4 @@
-"""Every store that is registered, each as an empty one of its own."""
+"""Empty stores: embedded ones, and for tests marked so also one on a Neo4j server."""
 
 from __future__ import annotations
 
@@ -7,27 +7,48 @@ from pathlib import Path
 
 import pytest
 
-from graphretrieval import registry
 from graphretrieval.config import Config
 from graphretrieval.protocols import GraphStore
 from graphretrieval.retriever import Retriever
+from graphretrieval.stores import replica
+from graphretrieval.stores.bolt import Bolt
+from graphretrieval.stores.neo4j import Neo4jStore
+from graphretrieval.stores.replica import Replica
+from graphretrieval.stores.sqlite import SqliteStore
+from tests.conftest import wipe
 
 from . import world
 
-# how an empty store of each kind is opened in an empty folder
-STORES: dict[str, Callable[[Path], Path]] = {"sqlite": lambda folder: folder / "graph.db"}
+_NEO4J = pytest.param("neo4j", marks=pytest.mark.xdist_group("neo4j"))
+# what the store has a part in is tested on each of them; the rest on the embedded one alone
+every_store = pytest.mark.parametrize("new_store", ["sqlite", _NEO4J], indirect=True)
+on_server = pytest.mark.parametrize("new_store", [_NEO4J], indirect=True)
 
 
-@pytest.fixture(params=list(STORES))
+@pytest.fixture
 def new_store(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Callable[[], GraphStore]]:
-    """Opens another empty store each time it is called."""
+    """Opens another empty store each time it is called; on a server it takes the former's place."""
     opened: list[GraphStore] = []
+    kind = getattr(request, "param", "sqlite")
+    if kind == "neo4j":
+        server = request.getfixturevalue("neo4j_server")
+        # a loaded machine may take longer than a reader would wait
+        monkeypatch.setattr(replica, "PATIENCE", 20.0)
+
+    def connect() -> Neo4jStore:
+        return Neo4jStore(Bolt(server.bolt, server.auth, quick=20))
 
     def make() -> GraphStore:
-        place = STORES[request.param](tmp_path_factory.mktemp("store"))
-        opened.append(registry.resolve("store", request.param)(place))
+        place = tmp_path_factory.mktemp("store") / "graph.db"
+        if kind == "neo4j":
+            wipe(server)
+            opened.append(Replica(connect, place, max_bytes=1 << 30))
+        else:
+            opened.append(SqliteStore(place))
         return opened[-1]
 
     yield make

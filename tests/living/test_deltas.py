@@ -19,6 +19,7 @@ from graphretrieval.retriever.live import Live
 from graphretrieval.retriever.query import Filter
 from graphretrieval.types import DESCRIBES, IN_CATEGORY, RELATED_TO, Edge, Node
 
+from .conftest import every_store, on_server
 from .world import answers, fill, live_of, node
 
 CLOSE = 1e-4
@@ -107,12 +108,15 @@ def assert_answers_same(live: Live, anew: Live, name: str) -> None:
             assert min(abs(some[found] - score) for score in others.values()) <= near
 
 
-@settings(
-    max_examples=30,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-@given(st.lists(WRITES, min_size=1, max_size=12), st.integers(0, 3))
+RUNS = st.lists(WRITES, min_size=1, max_size=12)
+SLOW = {
+    "deadline": None,
+    "suppress_health_check": [HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+}
+
+
+@settings(max_examples=30, **SLOW)
+@given(RUNS, st.integers(0, 3))
 @pytest.mark.parametrize("hub", [3, 200])  # nodes of more edges are told only what moved
 def test_any_run_of_writes_ends_where_a_new_build_does(
     new_store: Callable[[], GraphStore],
@@ -124,7 +128,24 @@ def test_any_run_of_writes_ends_where_a_new_build_does(
 ) -> None:
     monkeypatch.setattr(push, "HUB", hub)
     monkeypatch.setattr(hubs, "FEWEST", 10)
-    store = new_store()
+    assert_ends_the_same(new_store(), config, writes, seed)
+
+
+@on_server
+@settings(max_examples=4, **SLOW)
+@given(RUNS, st.integers(0, 3))
+def test_any_run_of_writes_to_a_server_ends_where_a_new_build_does(
+    new_store: Callable[[], GraphStore],
+    config: Config,
+    writes: list[tuple[object, ...]],
+    seed: int,
+) -> None:
+    assert_ends_the_same(new_store(), config, writes, seed)
+
+
+def assert_ends_the_same(
+    store: GraphStore, config: Config, writes: list[tuple[object, ...]], seed: int
+) -> None:
     fill(store, seed)
     live = live_of(store, config, seed=seed)
     answers(live, "n020")  # indexes and likenesses are built before the writes, and follow them
@@ -165,6 +186,7 @@ def test_a_link_touches_far_fewer_rows_than_there_are(
     assert max(moved) < 20
 
 
+@every_store
 def test_filters_follow_new_and_deleted_nodes(
     new_store: Callable[[], GraphStore], config: Config
 ) -> None:

@@ -9,7 +9,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +27,11 @@ from . import world
 from .world import descriptions
 
 KILLS = 50  # of each of the four kinds
+WITHIN = 0.6  # seconds of work before a kill, at most
 RESUMED = 5.0  # seconds that opening and answering may take after a kill
 ROOT = Path(__file__).resolve().parents[2]
 
-# each says "ready" when it begins, then what is acknowledged, a line at a time, for ever
+# each says "ready" when it has begun, then what is acknowledged, a line at a time, for ever
 INGEST = """
 n = kb.store.counts()["nodes"].get("text", 0)
 folder = Path(sys.argv[2])
@@ -43,7 +46,8 @@ REFIT = """
 n = kb.store.revision
 while True:
     n += 1
-    kb.store.upsert([], descriptions(range(n % 100, n % 100 + 20)))
+    links = descriptions(range(n % 100, n % 100 + 20))
+    kb.store.upsert([], [replace(e, weight=1 + n % 997 / 1000) for e in links])  # never the same
     say([lifecycle.refit(kb, seed=n).version, kb.store.revision])
 """
 SWAP = """
@@ -56,6 +60,7 @@ while True:
 WORK = {"ingest": INGEST, "refit": REFIT, "swap": SWAP}
 CHILD = """
 import json, sys
+from dataclasses import replace
 from pathlib import Path
 import pytest
 from graphretrieval import lifecycle
@@ -68,28 +73,44 @@ def say(value):
     print(json.dumps(value), flush=True)
 
 world.register(pytest.MonkeyPatch())
+sys.stdin.readline()
 kb = open_kb(sys.argv[1], config=Config({"cache_dir": sys.argv[3]}))
 print("ready", flush=True)
 """
 
 
-def killed(code: str, *arguments: Path, within: float, rng: np.random.Generator) -> list[str]:
-    """Run until a random moment after it is ready; the lines it said."""
-    with subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-    ) as child:
-        assert child.stdout is not None
-        assert child.stdout.readline() == "ready\n"
-        try:
-            child.wait(timeout=float(rng.uniform(0, within)))
-        except subprocess.TimeoutExpired:
-            os.kill(child.pid, signal.SIGKILL)
-        else:
-            raise AssertionError("it ended by itself")
-        return [line for line in child.stdout.read().splitlines() if line.endswith(("]", '"'))]
+def killed(code: str, *arguments: Path, rng: np.random.Generator) -> Iterator[list[str]]:
+    """The lines that one after another said until it was killed, at a random moment of its work.
+
+    The next loads its modules while the caller looks at what the last has left.
+    """
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    pipe = subprocess.PIPE
+    with ExitStack() as running:
+
+        def begun() -> subprocess.Popen[str]:
+            child = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=ROOT)
+            running.enter_context(child)
+            running.callback(child.kill)
+            return child
+
+        waiting = begun()
+        while True:
+            child = waiting
+            assert child.stdin is not None
+            assert child.stdout is not None
+            child.stdin.write("\n")
+            child.stdin.flush()
+            assert child.stdout.readline() == "ready\n"
+            try:
+                child.wait(timeout=float(rng.uniform(0, WITHIN)))
+            except subprocess.TimeoutExpired:
+                os.kill(child.pid, signal.SIGKILL)
+            else:
+                raise AssertionError("it ended by itself")
+            said = child.stdout.read().splitlines()
+            waiting = begun()
+            yield [line for line in said if line.endswith(("]", '"'))]
 
 
 @pytest.fixture
@@ -117,21 +138,18 @@ def resumed(place: Path) -> tuple[gr.Retriever, float]:
 
 
 def series(place: Path, kind: str, check: Callable[[gr.Retriever, list[str]], None]) -> None:
-    rng = np.random.default_rng(0)
-    slowest = 0.0
-    for _ in range(KILLS):
-        told = killed(
-            CHILD + WORK[kind],
-            *(place / name for name in ("world.db", "notes", "cache")),
-            within=0.6,
-            rng=rng,
-        )
-        kb, seconds = resumed(place)
-        slowest = max(slowest, seconds)
-        check(kb, told)
-        for version in kb.bundles.versions():
-            assert kb.bundles.load(version) is not None
-        kb.close()
+    arguments = [place / name for name in ("world.db", "notes", "cache")]
+    slowest, acknowledged = 0.0, 0
+    with closing(killed(CHILD + WORK[kind], *arguments, rng=np.random.default_rng(0))) as runs:
+        for told in islice(runs, KILLS):
+            kb, seconds = resumed(place)
+            slowest, acknowledged = max(slowest, seconds), acknowledged + len(told)
+            check(kb, told)
+            for version in kb.bundles.versions():
+                assert kb.bundles.load(version) is not None
+            kb.close()
+    print(f"{kind}: {KILLS} kills, {acknowledged} acknowledged, resumed within {slowest:.1f} s")
+    assert acknowledged
     assert slowest < RESUMED
 
 

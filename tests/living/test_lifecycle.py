@@ -13,7 +13,9 @@ from graphretrieval.errors import BundleError, NotFitted, QueryError, StoreBusy
 from graphretrieval.lifecycle import Policy
 from graphretrieval.retriever import Retriever
 from graphretrieval.retriever.bundle import Bundles
+from graphretrieval.retriever.publish import publish
 
+from .conftest import every_store, on_server
 from .world import descriptions
 
 NEW = range(60, 110)
@@ -29,6 +31,7 @@ def learn_more(kb: Retriever, rows: range = NEW) -> lifecycle.RefitReport:
 # --- learning from new links -----------------------------------------------------------------
 
 
+@every_store
 def test_new_links_make_a_better_model_that_is_promoted(kb: Retriever) -> None:
     report = learn_more(kb)
     assert report.promoted, report.reason
@@ -37,6 +40,7 @@ def test_new_links_make_a_better_model_that_is_promoted(kb: Retriever) -> None:
     assert {"all", "text>image", "image>text"} <= {s["slice"] for s in report.slices}
 
 
+@every_store
 def test_the_promoted_model_answers_the_next_query(kb: Retriever) -> None:
     before = kb.search("topic3 unseen", target="image", k=15)
     learn_more(kb)
@@ -73,6 +77,7 @@ def test_the_same_links_and_seed_learn_the_same_model(kb: Retriever) -> None:
     assert again.slices == first.slices
 
 
+@every_store
 def test_poisoned_links_are_not_promoted_and_the_report_says_why(kb: Retriever) -> None:
     learn_more(kb)
     kb.store.upsert([], POISON)
@@ -85,6 +90,7 @@ def test_poisoned_links_are_not_promoted_and_the_report_says_why(kb: Retriever) 
     assert report.version in {m["version"] for m in lifecycle.models(kb)}
 
 
+@every_store
 def test_a_refused_candidate_is_not_learned_again_until_something_is_new(kb: Retriever) -> None:
     learn_more(kb)
     kb.store.upsert([], POISON)
@@ -125,6 +131,7 @@ def test_asking_before_any_fit_says_so(kb: Retriever) -> None:
 # --- kills and rivals ------------------------------------------------------------------------
 
 
+@every_store
 def test_a_refit_killed_before_the_swap_is_taken_up(
     kb: Retriever, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -159,6 +166,7 @@ def test_two_refits_at_once_are_refused(kb: Retriever) -> None:
         lifecycle.refit(kb)
 
 
+@every_store
 def test_no_answer_is_of_two_versions_while_they_are_swapped(kb: Retriever) -> None:
     learn_more(kb)
     expected = {}
@@ -185,6 +193,17 @@ def test_no_answer_is_of_two_versions_while_they_are_swapped(kb: Retriever) -> N
         thread.join()
     assert wrong == []
     assert seen == {"v1", "v2"}
+
+
+@on_server
+def test_a_refitted_model_answers_before_its_vectors_are_on_the_server(kb: Retriever) -> None:
+    publish(kb)
+    with Retriever(kb.store, kb.path, kb.config.replace(index="store")) as by_index:
+        assert by_index.search("topic1 text", k=5).hits
+        learn_more(by_index)
+        answer = by_index.search("topic1 text", k=5)
+    assert answer.model == "v2"
+    assert len(answer.hits) == 5
 
 
 def test_a_version_promoted_elsewhere_is_loaded_beside_the_one_that_serves(kb: Retriever) -> None:
@@ -215,6 +234,7 @@ def test_a_damaged_version_promoted_elsewhere_leaves_the_old_one_serving(kb: Ret
 # --- going back, looking, tidying ------------------------------------------------------------
 
 
+@every_store
 def test_rollback_goes_back_step_by_step(kb: Retriever) -> None:
     learn_more(kb, range(60, 90))
     lifecycle.promote(kb, "v1")
@@ -299,6 +319,7 @@ def test_a_policy_is_due_after_links_or_minutes(
     assert policy.due(links, seconds) is due
 
 
+@every_store
 def test_links_are_counted_since_the_last_attempt(kb: Retriever) -> None:
     assert lifecycle.new_links(kb)[0] == 0
     kb.store.upsert([], descriptions(NEW))

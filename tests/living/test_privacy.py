@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,9 +18,12 @@ from graphretrieval.errors import QueryError, UnknownNode
 from graphretrieval.protocols import GraphStore
 from graphretrieval.retriever import Retriever
 from graphretrieval.retriever.bundle import Bundles
-from graphretrieval.types import DESCRIBES, PART_OF, Edge, Node
+from graphretrieval.retriever.publish import neo4j_of, publish
+from graphretrieval.stores.neo4j import Neo4jStore
+from graphretrieval.types import DESCRIBES, PART_OF, Array, Edge, Node
 
 from . import world
+from .conftest import every_store, on_server
 from .world import descriptions
 
 SECRET = "Zanzibarquux Melchisedek"
@@ -53,20 +57,33 @@ def told(
     return kb
 
 
-def holding(kb: Retriever, *folders: Path) -> list[Path]:
-    """Files that hold a mark of what is to be forgotten."""
-    place = getattr(kb.store, "path", None)  # a store that is a file
-    roots = [*folders, kb.bundles.folder, *([Path(place).parent] if place else [])]
+def holding(kb: Retriever, *folders: Path) -> list[str]:
+    """Files, and nodes and edges of a server, that hold a mark of what is to be forgotten."""
+    local: Any = getattr(kb.store, "local", kb.store)  # a server's rows have a copy beside them
+    roots = [*folders, kb.bundles.folder, local.path.parent]
     files = {f for root in roots for f in root.rglob("*") if f.is_file()}
-    return sorted(f for f in files if any(mark in f.read_bytes() for mark in MARKS))
+    artefacts = {str(f): f.read_bytes() for f in files}
+    if local is not kb.store:
+        artefacts |= rows_on_server(kb.store)
+    return sorted(name for name, held in artefacts.items() if any(mark in held for mark in MARKS))
 
 
+def rows_on_server(store: Any) -> dict[str, bytes]:
+    """All that is in its database, without its logs and the free space in its files."""
+    rows = store.remote.bolt.run("MATCH (n) RETURN labels(n) AS name, properties(n) AS held")
+    rows += store.remote.bolt.run("MATCH ()-[r]->() RETURN type(r) AS name, properties(r) AS held")
+    return {f"{i}: {row['name']}": str(row["held"]).encode() for i, row in enumerate(rows)}
+
+
+@every_store
 def test_the_secret_is_there_before_it_is_forgotten(told: Retriever, tmp_path: Path) -> None:
     assert {name for name, _ in told.store.text_search([SECRET])[0]} >= {"letter#0", "letter#1"}
-    if getattr(told.store, "path", None):
-        assert holding(told, tmp_path)
+    places = " ".join(holding(told, tmp_path))
+    assert "graph.db" in places
+    assert ("Text" in places) == ("remote" in told.store.capabilities)
 
 
+@every_store
 def test_no_artefact_holds_what_was_forgotten(told: Retriever, tmp_path: Path) -> None:
     certificate = lifecycle.forget(told, ["letter", "portrait"], by="ada")
     assert holding(told, tmp_path) == []
@@ -83,11 +100,13 @@ def test_no_artefact_holds_what_was_forgotten(told: Retriever, tmp_path: Path) -
     assert not set(ids) & found_now
 
 
+@every_store
 def test_what_neighbours_had_absorbed_is_gone_as_if_it_had_never_been(
     told: Retriever, new_store: Callable[[], GraphStore], tmp_path: Path
 ) -> None:
+    ids = ["img001", "img009", "portrait", "txt001"]
     lifecycle.forget(told, ["letter"])
-    model = told.serving.newest().model
+    model, ours = told.serving.newest().model, told.vectors(ids)
     other = new_store()
     world.topics(other)
     other.upsert([Node("portrait", "image", sha256="ab" * 32, title=f"topic1 {SECRET}")])
@@ -101,13 +120,33 @@ def test_what_neighbours_had_absorbed_is_gone_as_if_it_had_never_been(
 
     nothing = {b: np.zeros((0, world.DIM), np.float32) for b in model.aligners}
     anew = Live.load("v1", model, Embedded((), nothing, nothing), 0, other, kb.config, primed=True)
-    ids = ["img001", "img009", "portrait", "txt001"]
-    ours = told.vectors(ids)
     rows = [anew.row[i] for i in ids]
     blocks = [*anew.vectors.raw.values(), *anew.vectors.refined.values()]
     np.testing.assert_allclose(ours, np.concatenate([x[rows] for x in blocks], 1), atol=2e-3)
 
 
+@on_server
+def test_vectors_on_a_server_hold_nothing_of_what_was_forgotten(told: Retriever) -> None:
+    server = neo4j_of(told)
+    lifecycle.rollback(told)
+    publish(told)
+    lifecycle.promote(told, "v2")
+    publish(told)
+    before = stored(server, "portrait")
+    lifecycle.forget(told, ["letter"])
+    assert list(server.spaces.all()) == [server.spaces.current()]
+    (after,) = stored(server, "portrait")
+    np.testing.assert_allclose(after, told.vectors(["portrait"])[0], atol=1e-5)
+    assert all(np.abs(after - x).max() > 0.01 for x in before)
+
+
+def stored(server: Neo4jStore, name: str) -> list[Array]:
+    """A node's vectors, of every space, without the coordinate that makes them equally long."""
+    (row,) = server.bolt.run("MATCH (n {id: $id}) RETURN properties(n) AS held", id=name)
+    return [np.array(x[:-1]) for k, x in row["held"].items() if k.startswith("vector_")]
+
+
+@every_store
 def test_the_certificate_says_what_and_when_and_holds_no_content(told: Retriever) -> None:
     certificate = lifecycle.forget(told, ["letter"], by="ada")
     assert certificate["removed"]["nodes"] == 3
@@ -119,12 +158,14 @@ def test_the_certificate_says_what_and_when_and_holds_no_content(told: Retriever
     assert "letter" not in json.dumps(kept)
 
 
+@every_store
 def test_other_nodes_of_the_same_content_are_named(told: Retriever) -> None:
     told.store.upsert([Node("copy", "text", text=f"topic1 {SECRET} begins", lang="en")])
     certificate = lifecycle.forget(told, ["letter"])
     assert certificate["same_content_in"] == ["copy"]
 
 
+@every_store
 @pytest.mark.parametrize("step", ["delete", "forget_files", "export", "strip"])
 def test_a_killed_forgetting_is_finished_by_the_next(
     told: Retriever, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
@@ -163,6 +204,7 @@ def test_a_strip_killed_between_its_files_leaves_a_model_that_can_be_read(
     assert told.bundles.load("v2") is not None
 
 
+@every_store
 def test_an_unknown_node_is_refused_and_nothing_is_forgotten(told: Retriever) -> None:
     with pytest.raises(UnknownNode, match="nowhere"):
         lifecycle.forget(told, ["letter", "nowhere"])
@@ -170,13 +212,15 @@ def test_an_unknown_node_is_refused_and_nothing_is_forgotten(told: Retriever) ->
     assert privacy.certificates(told) == []
 
 
-def test_what_was_forgotten_does_not_come_back_with_its_file(tmp_path: Path) -> None:
+@every_store
+def test_what_was_forgotten_does_not_come_back_with_its_file(
+    new_store: Callable[[], GraphStore], config: Config, tmp_path: Path
+) -> None:
     folder = tmp_path / "letters"
     folder.mkdir()
     (folder / "a.txt").write_text("keep me", "utf-8")
     (folder / "b.txt").write_text("forget me", "utf-8")
-    config = Config({"cache_dir": str(tmp_path / "cache")})
-    with gr.open(tmp_path / "x.db", config=config) as kb:
+    with Retriever(new_store(), tmp_path / "x", config) as kb:
         kb.add(folder)
         lifecycle.forget(kb, ["letters/b.txt"])
         report = kb.add(folder)
@@ -188,6 +232,7 @@ def test_what_was_forgotten_does_not_come_back_with_its_file(tmp_path: Path) -> 
 # --- updating ------------------------------------------------------------------------------
 
 
+@every_store
 def test_an_updated_text_is_found_by_its_new_words_only(kb: Retriever) -> None:
     kb.update("txt005", text="topic5 marmalade")
     assert kb.search("topic5 marmalade", target="text", k=1).hits[0].id == "txt005"

@@ -9,6 +9,7 @@ from graphretrieval.errors import NothingToLearn, QueryError
 from graphretrieval.retriever import Retriever
 from graphretrieval.types import DESCRIBES, IN_CATEGORY, Edge, Node
 
+from .conftest import every_store
 from .world import descriptions
 
 
@@ -34,6 +35,7 @@ def edge_of(kb: Retriever, p: proposals.Proposal) -> Edge | None:
 # --- what is proposed ------------------------------------------------------------------------
 
 
+@every_store
 @pytest.mark.parametrize("type", [DESCRIBES, IN_CATEGORY])
 def test_sure_proposals_are_mostly_right_and_new(learned: Retriever, type: str) -> None:
     before = {(e.src, e.dst) for e in learned.store.edges(type)}
@@ -58,6 +60,7 @@ def test_a_category_above_the_items_own_is_not_proposed(learned: Retriever) -> N
     assert not [p for p in found if p.dst == "cat:all" and p.src in inside]
 
 
+@every_store
 def test_proposals_change_no_answer_until_accepted(learned: Retriever) -> None:
     learned.serving.prime()  # vectors read from disk are rounded, those a delta begins from not
     before = learned.search("topic2 text", k=20).to_json()["hits"]
@@ -115,6 +118,7 @@ def test_a_type_with_too_few_links_is_refused_by_name_and_left_out_otherwise(
 # --- deciding --------------------------------------------------------------------------------
 
 
+@every_store
 def test_an_accepted_link_counts_in_the_next_search(learned: Retriever) -> None:
     p = proposals.propose(learned, type=DESCRIBES, limit=1)[0]
     decision = proposals.accept(learned, p.id, "ada")
@@ -127,6 +131,7 @@ def test_an_accepted_link_counts_in_the_next_search(learned: Retriever) -> None:
     assert [s.type for s in hits[p.dst].path.steps] == [DESCRIBES]  # type: ignore[union-attr]
 
 
+@every_store
 def test_a_rejected_link_is_not_proposed_again_and_lowers_what_is_like_it(
     learned: Retriever,
 ) -> None:
@@ -140,6 +145,7 @@ def test_a_rejected_link_is_not_proposed_again_and_lowers_what_is_like_it(
     assert sum(after[p.id].confidence for p in both) < sum(p.confidence for p in both)
 
 
+@every_store
 def test_undo_takes_back_the_last_decision_and_keeps_the_record(learned: Retriever) -> None:
     p = proposals.propose(learned, type=DESCRIBES, limit=1)[0]
     proposals.reject(learned, p.id, "ada")
@@ -160,6 +166,7 @@ def test_undo_takes_back_the_last_decision_and_keeps_the_record(learned: Retriev
         proposals.undo(learned, p.id, "ada")
 
 
+@every_store
 def test_what_was_decided_is_not_decided_again_unnoticed(learned: Retriever) -> None:
     p = proposals.propose(learned, type=DESCRIBES, limit=1)[0]
     proposals.accept(learned, p.id, "ada")
@@ -175,6 +182,7 @@ def test_nobody_and_nothing_are_refused(learned: Retriever, act: object) -> None
         act(learned, "p-1", "ada")  # type: ignore[operator]
 
 
+@every_store
 def test_a_forgotten_items_decisions_are_forgotten_too(learned: Retriever) -> None:
     p = proposals.propose(learned, type=DESCRIBES, limit=1)[0]
     proposals.reject(learned, p.id, "ada")

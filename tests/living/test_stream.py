@@ -16,29 +16,31 @@ from typing import Any
 
 import pytest
 
-import graphretrieval as gr
 from graphretrieval import lifecycle
 from graphretrieval.config import Config
 from graphretrieval.errors import QueryError
 from graphretrieval.lifecycle import Policy
+from graphretrieval.protocols import GraphStore
 from graphretrieval.retriever import Retriever
 from graphretrieval.stream import Ingest, Trainer
 
+from .conftest import every_store
 from .world import descriptions
 
 Told = "queue.Queue[Mapping[str, Any]]"
 
 
 @pytest.fixture
-def watched(tmp_path: Path) -> Iterator[tuple[gr.Retriever, Path, queue.Queue[Mapping[str, Any]]]]:
+def watched(
+    new_store: Callable[[], GraphStore], config: Config, tmp_path: Path
+) -> Iterator[tuple[Retriever, Path, queue.Queue[Mapping[str, Any]]]]:
     """A folder that is being watched, its store, and what is told of it."""
     folder = tmp_path / "letters"
     folder.mkdir()
     (folder / "first.txt").write_text("the first letter", "utf-8")
     told: queue.Queue[Mapping[str, Any]] = queue.Queue()
     stop = threading.Event()
-    config = Config({"cache_dir": str(tmp_path / "cache")})
-    with gr.open(tmp_path / "x.db", config=config) as kb:
+    with Retriever(new_store(), tmp_path / "x", config) as kb:
         ingest = Ingest(kb, [folder], told.put, settled=0.3, patience=5)
         thread = threading.Thread(target=ingest.run, args=(stop,))
         thread.start()
@@ -59,10 +61,11 @@ def until(
     return rounds
 
 
-def ids(kb: gr.Retriever) -> set[str]:
+def ids(kb: Retriever) -> set[str]:
     return {n.id for n in kb.store.nodes("text")}
 
 
+@every_store
 def test_a_new_file_comes_in_and_the_lag_is_told(watched: Any) -> None:
     kb, folder, told = watched
     (folder / "second.txt").write_text("the second letter", "utf-8")
@@ -70,6 +73,7 @@ def test_a_new_file_comes_in_and_the_lag_is_told(watched: Any) -> None:
     assert 0.3 <= rounds[-1]["lag_seconds"] < 10
 
 
+@every_store
 def test_a_burst_of_files_is_one_round(watched: Any) -> None:
     kb, folder, told = watched
     for i in range(100):
@@ -91,12 +95,14 @@ def test_a_file_that_is_still_being_written_is_waited_for(watched: Any) -> None:
     assert kb.store.get(["letters/slow.txt"])[0].text.split() == ["one", "two", "three", "four"]
 
 
+@every_store
 def test_a_deleted_file_goes(watched: Any) -> None:
     kb, folder, told = watched
     (folder / "first.txt").unlink()
     until(told, lambda: ids(kb) == set())
 
 
+@every_store
 def test_a_renamed_file_keeps_its_node_and_its_links(watched: Any) -> None:
     kb, folder, told = watched
     (folder / "other.txt").write_text("another letter", "utf-8")
@@ -111,12 +117,14 @@ def test_a_renamed_file_keeps_its_node_and_its_links(watched: Any) -> None:
     ]
 
 
-def test_a_moved_file_that_changes_later_is_still_the_same_node(tmp_path: Path) -> None:
+@every_store
+def test_a_moved_file_that_changes_later_is_still_the_same_node(
+    new_store: Callable[[], GraphStore], config: Config, tmp_path: Path
+) -> None:
     folder = tmp_path / "letters"
     folder.mkdir()
     (folder / "a.txt").write_text("the first version", "utf-8")
-    config = Config({"cache_dir": str(tmp_path / "cache")})
-    with gr.open(tmp_path / "x.db", config=config) as kb:
+    with Retriever(new_store(), tmp_path / "x", config) as kb:
         kb.add(folder)
         (folder / "a.txt").rename(folder / "b.txt")
         kb.add(folder, prune=True)
@@ -130,12 +138,13 @@ def test_a_moved_file_that_changes_later_is_still_the_same_node(tmp_path: Path) 
     assert str(node.uri).endswith("c.txt")
 
 
-def test_a_copy_is_another_node(tmp_path: Path) -> None:
+def test_a_copy_is_another_node(
+    new_store: Callable[[], GraphStore], config: Config, tmp_path: Path
+) -> None:
     folder = tmp_path / "letters"
     folder.mkdir()
     (folder / "a.txt").write_text("a letter", "utf-8")
-    config = Config({"cache_dir": str(tmp_path / "cache")})
-    with gr.open(tmp_path / "x.db", config=config) as kb:
+    with Retriever(new_store(), tmp_path / "x", config) as kb:
         kb.add(folder)
         shutil.copy(folder / "a.txt", folder / "b.txt")
         kb.add(folder, prune=True)
@@ -150,6 +159,7 @@ def test_a_folder_that_is_none_is_refused(kb: Retriever, tmp_path: Path) -> None
 # --- training ----------------------------------------------------------------------------------
 
 
+@every_store
 def test_the_trainer_refits_when_enough_links_were_made_and_not_before(kb: Retriever) -> None:
     told: queue.Queue[Mapping[str, Any]] = queue.Queue()
     stop = threading.Event()
