@@ -268,6 +268,13 @@ def evaluate(
         float, typer.Option(help="connected: strip this share of the gallery.")
     ] = 0.0,
     controls: Annotated[bool, typer.Option(help="Also without and with wrong graphs.")] = False,
+    noise: Annotated[
+        bool, typer.Option(help="Also with 10 to 50 % of the edges wrong, and with false ones.")
+    ] = False,
+    slices: Annotated[
+        str | None,
+        typer.Option(help="Also parts of the queries: lang, size, or a property (lang,source)."),
+    ] = None,
     parts: Annotated[bool, typer.Option(help="Also each part of the score alone.")] = False,
     method: Annotated[str | None, typer.Option(help="Aligners, joined by commas.")] = None,
     refiner: Refiner = None,
@@ -289,6 +296,8 @@ def evaluate(
         hide_lang=tuple(filter(None, (hide_lang or "").split(","))),
         undescribed=undescribed,
         controls=controls,
+        noise=noise,
+        slices=tuple(filter(None, (slices or "").split(","))),
         parts=parts,
         seeds=seeds,
     )

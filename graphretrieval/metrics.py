@@ -103,6 +103,21 @@ def chance_map(relevance: npt.NDArray[Any]) -> Array:
     return np.asarray((harmonic + others * (n - harmonic)) / max(n, 1), np.float32)
 
 
+def hubness(scores: npt.NDArray[Any], k: int = 10) -> float:
+    """Skewness of how often each item is among the first k ``(q, g)``; 0 where all are alike.
+
+    Radovanović et al. 2010, "Hubs in space": the greater, the more a few items crowd out the rest.
+    """
+    scores = np.asarray(scores)
+    k = min(k, scores.shape[1])
+    if not k or not len(scores):
+        return 0.0
+    first = np.argpartition(-scores, k - 1, axis=1)[:, :k]
+    often = np.bincount(first.ravel(), minlength=scores.shape[1]).astype(np.float64)
+    spread = often.std()
+    return float(np.mean((often - often.mean()) ** 3) / spread**3) if spread else 0.0
+
+
 def map_at(scores: npt.NDArray[Any], relevance: npt.NDArray[Any], k: int, divisor: str) -> float:
     """mAP of the first K, with its divisor named, because that alone can double it.
 

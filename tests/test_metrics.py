@@ -244,3 +244,17 @@ def test_p_is_never_below_what_the_draws_can_show() -> None:
 def test_no_values_have_no_interval() -> None:
     with pytest.raises(InputRefused, match="no values"):
         metrics.bootstrap(np.empty(0))
+
+
+def test_an_item_among_everybodys_first_is_a_hub() -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.random((200, 100))
+    fair = metrics.hubness(scores)
+    scores[:, :3] += 1
+    assert metrics.hubness(scores) > fair + 3
+
+
+def test_where_all_are_found_alike_there_is_no_hub() -> None:
+    assert metrics.hubness(np.eye(20), k=1) == 0
+    assert metrics.hubness(np.zeros((0, 5))) == 0
+    assert metrics.hubness(np.zeros((3, 0))) == 0

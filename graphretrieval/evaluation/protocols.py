@@ -12,7 +12,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ import numpy as np
 from graphretrieval import metrics, render, splits
 from graphretrieval.config import Config
 from graphretrieval.errors import NotFitted, NothingToLearn, QueryError
-from graphretrieval.evaluation.controls import CONTROLS, controlled
+from graphretrieval.evaluation.controls import CONTROLS, NOISE, controlled
+from graphretrieval.evaluation.slices import slices
 from graphretrieval.folding import fold
 from graphretrieval.protocols import Progress, silent
 from graphretrieval.retriever import Retriever, corpus, open
@@ -53,6 +54,8 @@ class Plan:
     hide_lang: tuple[str, ...] = ()
     undescribed: float = 0.0
     controls: bool = False
+    noise: bool = False
+    slices: tuple[str, ...] = ()
     parts: bool = False
     seeds: int = 1
 
@@ -149,7 +152,7 @@ def evaluate(
         for control, found in _runs(kb, graph, nodes, plan, seed, progress):
             for row, values in found:
                 rows.append({**row, "control": control, "seed": seed})
-                if row["method"] == FUSED:
+                if values is not None:
                     ap.setdefault(control, []).append(values)
     if not rows:
         raise NothingToLearn("no direction has queries with right answers in this collection")
@@ -172,10 +175,11 @@ def _runs(
     plan: Plan,
     seed: int,
     progress: Progress,
-) -> Iterator[tuple[str, list[tuple[dict[str, JSON], Array]]]]:
+) -> Iterator[tuple[str, list[_Row]]]:
     trial, encoders = prepare(kb, graph, nodes, plan, seed, progress)
     aligned = align(trial.material, encoders, kb.config, seed=seed, progress=progress)
-    for control in CONTROLS if plan.controls else ("full",):
+    controls = CONTROLS if plan.controls else CONTROLS[:1]
+    for control in (*controls, *(NOISE if plan.noise else ())):
         material, config = controlled(trial.material, kb.config, control, seed)
         model = weigh(
             aligned,
@@ -188,7 +192,7 @@ def _runs(
             progress=progress,
         )
         found = scored(kb, model, material, trial, parts=plan.parts)
-        yield control, [_measured(plan, d, method, s) for d, method, s in found]
+        yield control, [row for f in found for row in _rows(plan, *f, graph, nodes)]
 
 
 def prepare(
@@ -464,6 +468,24 @@ def _links(graph: Graph, places: Places, nodes: Mapping[int, Node], plan: Plan, 
     return seen, np.empty(0, np.int64), directions, "instance"
 
 
+_Row = tuple[dict[str, JSON], Array | None]
+
+
+def _rows(
+    plan: Plan, d: Direction, method: str, scores: Array, graph: Graph, nodes: Mapping[int, Node]
+) -> Iterator[_Row]:
+    """A direction's row with the AP of its queries where it counts, then those of its slices."""
+    row, ap = _measured(plan, d, method, scores)
+    yield row, ap if method == FUSED else None
+    if method != FUSED:
+        return
+    for name, mine in slices(plan.slices, d.queries, graph, nodes):
+        if d.right[mine].any():
+            name = name if d.slice == "all" else f"{d.slice}, {name}"
+            part = replace(d, queries=d.queries[mine], right=d.right[mine], slice=name)
+            yield _measured(plan, part, method, scores[mine])[0], None
+
+
 def _measured(
     plan: Plan, d: Direction, method: str, scores: Array
 ) -> tuple[dict[str, JSON], Array]:
@@ -478,6 +500,7 @@ def _measured(
         "slice": d.slice,
         "map": float(values["ap"].mean()),
         **{name: float(v.mean()) for name, v in values.items() if name != "ap"},
+        "hubness@10": metrics.hubness(scores[kept]),
         "chance_map": float(metrics.chance_map(d.right[kept]).mean()),
         "n_query": int(kept.sum()),
         "n_gallery": len(d.gallery),

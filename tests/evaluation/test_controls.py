@@ -12,7 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphretrieval.config import Config
-from graphretrieval.evaluation.controls import CONTROLS, controlled, rewired
+from graphretrieval.evaluation.controls import (
+    CONTROLS,
+    NOISE,
+    POISONED_SHARE,
+    controlled,
+    poisoned,
+    rewired,
+)
 from graphretrieval.retriever.material import Material
 from graphretrieval.types import Graph
 
@@ -54,6 +61,28 @@ def test_rewiring_leaves_hardly_a_true_edge() -> None:
     np.testing.assert_array_equal(rewired(g, 0).dst, other.dst)
 
 
+@pytest.mark.parametrize(("noise", "share"), [(n, int(n[8:10]) / 100) for n in NOISE[:3]])
+def test_noise_leads_so_many_edges_somewhere_else(noise: str, share: float) -> None:
+    g = graph()
+    other = controlled(material(g), Config(), noise, 0)[0].messages
+    assert (other.dst != g.dst).mean() == pytest.approx(share, abs=0.02)
+    np.testing.assert_array_equal(other.src, g.src)
+
+
+def test_poison_makes_one_item_of_each_relation_known_by_false_edges() -> None:
+    g = graph()
+    other = poisoned(g, 0)
+    m = len(g.src)
+    for name in ("src", "dst", "relation", "weight"):
+        np.testing.assert_array_equal(getattr(other, name)[:m], getattr(g, name))
+        assert getattr(other, name).dtype == getattr(g, name).dtype
+    assert len(other.src) - m == pytest.approx(POISONED_SHARE * m, abs=2)
+    for code in range(3):
+        false = m + np.flatnonzero(other.relation[m:] == code)
+        assert len(set(other.dst[false].tolist())) == 1
+        assert len(set(other.src[false].tolist())) > 1
+
+
 def test_dropping_leaves_half_of_the_true_edges() -> None:
     g = graph()
     found, _ = controlled(material(g), Config(), "dropped", 0)
@@ -65,7 +94,7 @@ def test_dropping_leaves_half_of_the_true_edges() -> None:
 def test_each_control_takes_one_thing_away() -> None:
     g = graph()
     given = material(g)
-    for control in CONTROLS:
+    for control in (*CONTROLS, *NOISE):
         found, config = controlled(given, Config(), control, 0)
         assert found.graph is g  # what aligners learn from
         edges = len(found.messages.src)

@@ -15,6 +15,7 @@ import graphretrieval as gr
 from graphretrieval.config import Config
 from graphretrieval.errors import NothingToLearn, QueryError
 from graphretrieval.evaluation import protocols
+from graphretrieval.evaluation.controls import NOISE
 from graphretrieval.evaluation.protocols import Plan, Trial, evaluate, evaluate_folder, prepare
 from graphretrieval.folding import fold
 from graphretrieval.types import Edge, Graph, Node
@@ -286,6 +287,7 @@ ROW = {
     "chance_map",
     "n_query",
     "n_gallery",
+    "hubness@10",
     "seed",
 }
 
@@ -326,6 +328,17 @@ def test_the_true_graph_beats_a_rewired_one_where_it_must(result: dict[str, Any]
     means = {name: about["mean_map"] for name, about in result["summary"].items()}
     assert means["full"] > means["rewired"]
     assert means["full"] > 4 * np.mean(1 / np.arange(1, 61))
+
+
+def test_slices_and_noise_are_rows_of_their_own_and_move_no_mean(base: gr.Retriever) -> None:
+    plain = evaluate(base, Plan("connected", lang="en"))
+    found = evaluate(base, Plan("connected", lang="en", slices=("lang",), noise=True))
+    assert tuple(found.summary) == ("full", *NOISE)
+    assert found.summary["full"] == plain.summary["full"]
+    rows = [r for r in found.rows if r["slice"] == "lang=en"]
+    assert len(rows) == 1 + len(NOISE)
+    assert rows[0]["map"] == plain.rows[0]["map"]  # all queries are English
+    assert [(p["a"], p["b"]) for p in found.paired] == [("full", n) for n in NOISE]
 
 
 @pytest.mark.parametrize(
