@@ -169,6 +169,9 @@ def search(
     lang: Annotated[str | None, typer.Option(help="Only in a language.")] = None,
     collection: Annotated[str | None, typer.Option(help="Only of a collection.")] = None,
     license: Annotated[str | None, typer.Option(help="Only under a licence.")] = None,
+    diversity: Annotated[
+        float, typer.Option(help="How much being unlike earlier hits counts, 0 to 1.")
+    ] = 0.0,
     explain: Annotated[bool, typer.Option(help="Show score parts and paths.")] = False,
     json: Json = False,
 ) -> None:
@@ -188,6 +191,7 @@ def search(
             lang=lang,
             collection=collection,
             license=license,
+            diversity=diversity,
         )
     if json or _given.json:
         render.print_json(answer.to_json())

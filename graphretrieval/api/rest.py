@@ -61,6 +61,9 @@ class SearchRequest(BaseModel):
     lang: str | None = Field(default=None, max_length=32)
     collection: str | None = Field(default=None, max_length=256)
     license: str | None = Field(default=None, max_length=256)
+    diversity: float = Field(
+        default=0.0, ge=0, le=1, description="How much being unlike earlier hits counts."
+    )
 
 
 class FoundHit(BaseModel):
@@ -147,7 +150,7 @@ def routes(
         if asked.exclude:
             query["exclude"] = [(x, 1.0) for x in asked.exclude]
         query["target"] = tuple(dict.fromkeys(asked.targets)) or SEARCHED
-        for name in ("category", "lang", "collection", "license"):
+        for name in ("category", "lang", "collection", "license", "diversity"):
             if value := getattr(asked, name):
                 query[name] = value
         async with service.queue.turn():
@@ -168,6 +171,7 @@ def routes(
         k: Annotated[int, Query(ge=1, le=100)] = 10,
         category: Annotated[str | None, Query(max_length=1024)] = None,
         lang: Annotated[str | None, Query(max_length=32)] = None,
+        diversity: Annotated[float, Query(ge=0, le=1)] = 0.0,
     ) -> SearchAnswer:
         """Ranked hits, each with its score's parts and the path to it."""
         return await ask(
@@ -179,6 +183,7 @@ def routes(
                 k=k,
                 category=category,
                 lang=lang,
+                diversity=diversity,
             ),
         )
 

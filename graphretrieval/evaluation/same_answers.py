@@ -51,7 +51,7 @@ def compare(embedded: Retriever, there: Retriever, n: int = 200) -> dict[str, JS
         found = []
         for at, kb in enumerate((embedded, there)):
             started = time.perf_counter()
-            words = {"text": value} if kind == "text" else {"node": value}
+            words: dict[str, JSON] = {"text": value} if kind == "text" else {"node": value}
             answer = kb.search(**words, target=target, k=K)
             took[at].append(1000 * (time.perf_counter() - started))
             found.append([h.id for h in answer.hits])

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from graphretrieval.arrays import top_k
+from graphretrieval.arrays import normalise, top_k
 from graphretrieval.errors import QueryError, SpaceMismatch, StoreAway
 from graphretrieval.protocols import GraphStore, Index, Ranker
 from graphretrieval.rankers.adjacency import below
 from graphretrieval.rankers.walks import Walks
+from graphretrieval.retriever.likeness import compared
 from graphretrieval.retriever.model import Model, Vectors, gate
 from graphretrieval.retriever.score import Anchors, Queries, Scorer
 from graphretrieval.types import (
@@ -31,6 +32,8 @@ from graphretrieval.types import (
 
 # nearest vectors that are scored in full beside all that walks reach
 CANDIDATES = 200
+# best candidates among which a diverse answer is chosen
+POOL = 400
 #: What a score adds up from.
 PARTS = ("content", "graph", "path", "lexical")
 
@@ -129,6 +132,7 @@ class Searcher:
         k: int,
         where: Filter,
         allowed: Bools | None = None,
+        diversity: float = 0.0,
     ) -> tuple[tuple[Hit, ...], bool]:
         """The best k hits of all target modalities, and whether nothing is good enough.
 
@@ -138,9 +142,13 @@ class Searcher:
             k: how many hits.
             where: filters, applied before ranking.
             allowed: ``(n,)`` nodes that pass the filters that need node attributes.
+            diversity: how much being unlike the hits before counts beside rank, from 0 to 1.
         """
         found = self.candidates(terms, targets, k, where, allowed)
-        hits = self._hits(found, self.ranking(found, k), k)
+        best = self.ranking(found, k)
+        if diversity > 0:
+            best = self._diverse(found, best, k, diversity)
+        hits = self._hits(found, best, k)
         return hits, all(f.no_match for f in found.values())
 
     def candidates(
@@ -279,6 +287,29 @@ class Searcher:
                     (-sure, -float(f.score[i]), self.vectors.graph.ids[f.rows[i]], target, int(i))
                 )
         return [(target, i) for *_, target, i in sorted(rows)]
+
+    def _diverse(
+        self, found: Mapping[str, Found], best: list[tuple[str, int]], k: int, diversity: float
+    ) -> list[tuple[str, int]]:
+        """The order of maximal marginal relevance (Carbonell & Goldstein 1998).
+
+        Relevance falls evenly with the rank, likeness is the mean cosine of refined vectors.
+        """
+        pool, rest = best[:POOL], best[POOL:]
+        rows = np.array([found[target].rows[i] for target, i in pool], np.int64)
+        blocks = compared(self.vectors.refined)
+        joined = [normalise(self.vectors.refined[b][rows]) for b in blocks]
+        x = np.concatenate(joined, axis=1) / np.sqrt(len(blocks), dtype=np.float32)
+        worth = (1 - diversity) * (1 - np.arange(len(pool)) / max(1, len(pool)))
+        nearest = np.zeros(len(pool))
+        order: list[int] = []
+        for _ in range(min(len(pool), 2 * k)):  # some may show the same
+            i = int(np.argmax(worth - diversity * nearest))
+            order.append(i)
+            worth[i] = -np.inf
+            nearest = np.maximum(nearest, x @ x[i])
+        left = np.setdiff1d(np.arange(len(pool)), order).tolist()
+        return [*(pool[i] for i in (*order, *left)), *rest]
 
     def _hits(
         self, found: Mapping[str, Found], best: Sequence[tuple[str, int]], k: int

@@ -24,6 +24,7 @@ class Question:
     where: Filter
     live: Live = field(repr=False)
     behind: bool = False
+    diversity: float = 0.0
 
     @property
     def searcher(self) -> Searcher:
@@ -49,16 +50,19 @@ class Question:
         """The ranked hits."""
         live = self.live
         allowed = live.allowed(self.where)
-        hits, no_match = self.searcher.search(self.terms, self.targets, self.k, self.where, allowed)
+        hits, no_match = self.searcher.search(
+            self.terms, self.targets, self.k, self.where, allowed, self.diversity
+        )
         degraded = self.behind or live.store.degraded
         return Answer(self.to_json(), hits, live.version, live.revision, degraded, no_match)
 
     def to_json(self) -> dict[str, JSON]:
-        """The query as an answer repeats it; ``where`` only if it has filters."""
+        """The query as an answer repeats it; filters and diversity only where they are asked."""
         where = {name: value for name, value in vars(self.where).items() if value is not None}
         return {
             "terms": [{"kind": t.kind, "value": t.value, "weight": t.weight} for t in self.terms],
             "target": list(self.targets),
             "k": self.k,
             **({"where": where} if where else {}),
+            **({"diversity": self.diversity} if self.diversity else {}),
         }

@@ -388,6 +388,7 @@ class Retriever:
         lang: str | None = None,
         collection: str | None = None,
         license: str | None = None,
+        diversity: float = 0.0,
     ) -> Answer:
         """Rank the collection's items for a query of words, files and nodes together.
 
@@ -403,6 +404,7 @@ class Retriever:
             lang: only items in this language (``zh`` also finds ``zh_CN``).
             collection: only items of this collection.
             license: only items under this licence.
+            diversity: how much being unlike the hits before counts beside rank, from 0 to 1.
 
         Raises:
             QueryError: nothing was asked, or a term cannot be understood.
@@ -420,6 +422,7 @@ class Retriever:
             lang=lang,
             collection=collection,
             license=license,
+            diversity=diversity,
         )
         with query as question:
             return question.answer()
@@ -439,6 +442,7 @@ class Retriever:
         lang: str | None = None,
         collection: str | None = None,
         license: str | None = None,
+        diversity: float = 0.0,
     ) -> Iterator[Question]:
         """A query understood but not yet answered, for those who ask how its answer comes about.
 
@@ -448,6 +452,8 @@ class Retriever:
         targets = modalities(target)
         if not 1 <= k <= 10_000:
             raise QueryError(f"k is {k}", remedy="ask for 1 to 10000 hits")
+        if not 0 <= diversity <= 1:
+            raise QueryError(f"diversity is {diversity}", remedy="give a number from 0 to 1")
         where = Filter(category, lang, collection, license)
         files = [self._content(kind, value) for kind, value, _ in asked]
         with self.serving.reading() as live:
@@ -455,7 +461,8 @@ class Retriever:
                 Term(kind, value, weight, self._queries(kind, value, content, live))
                 for (kind, value, weight), content in zip(asked, files, strict=True)
             ]
-            yield Question(terms, targets, k, where, live, bool(self.serving.refused))
+            behind = bool(self.serving.refused)
+            yield Question(terms, targets, k, where, live, behind, diversity)
 
     @property
     def model(self) -> Model:

@@ -28,6 +28,15 @@ def tone() -> bytes:
     return out.getvalue()
 
 
+def test_a_diverse_answer_is_another_one(site: Site) -> None:
+    asked = {"text": "a red circle", "target": "image", "k": 6}
+    plain = site.client.get("/api/search", params=asked).json()["hits"]
+    diverse = site.client.get("/api/search", params={**asked, "diversity": 0.7}).json()["hits"]
+    assert diverse[0]["id"] == plain[0]["id"]
+    assert [h["id"] for h in diverse] != [h["id"] for h in plain]
+    assert site.client.get("/api/search", params={**asked, "diversity": 2}).status_code == 422
+
+
 def test_search_by_words_is_the_same_by_get_and_post(site: Site) -> None:
     a = site.client.get("/api/search", params={"text": "a red circle", "target": "image", "k": 3})
     b = site.client.post("/api/search", json={"text": "a red circle", "targets": ["image"], "k": 3})

@@ -76,6 +76,33 @@ def test_two_terms_pull_together_and_a_weight_shifts_them(kb: gr.Retriever) -> N
     assert "moon" in (mostly_node.node.title or "")
 
 
+def test_a_diverse_answer_begins_with_the_best_hit_and_repeats_itself_less(
+    kb: gr.Retriever,
+) -> None:
+    def likeness(hits: tuple[Hit, ...]) -> float:
+        x = kb.vectors([hit.id for hit in hits])
+        x /= np.linalg.norm(x, axis=1, keepdims=True)
+        return float((x @ x.T)[np.triu_indices(len(x), 1)].mean())
+
+    plain = kb.search("a red circle", target="image", k=6)
+    diverse = kb.search("a red circle", target="image", k=6, diversity=0.7)
+    assert diverse.hits[0].id == plain.hits[0].id
+    assert len({hit.id for hit in diverse.hits}) == 6
+    assert likeness(diverse.hits) < likeness(plain.hits) - 0.05
+    assert diverse.query["diversity"] == 0.7
+
+
+def test_without_diversity_the_order_is_that_of_the_score(kb: gr.Retriever) -> None:
+    hits = kb.search("a red circle", target="image", k=6, diversity=0).hits
+    assert [h.score for h in hits] == sorted((h.score for h in hits), reverse=True)
+
+
+@pytest.mark.parametrize("diversity", [-0.1, 1.1, float("nan")])
+def test_diversity_lies_between_nought_and_one(kb: gr.Retriever, diversity: float) -> None:
+    with pytest.raises(QueryError, match="from 0 to 1"):
+        kb.search("a red circle", diversity=diversity)
+
+
 def test_a_negative_term_pushes_its_subject_down(kb: gr.Retriever) -> None:
     plain = kb.search("circle", target="image", k=6).hits
     without = kb.search("circle", exclude="red circle", target="image", k=6).hits
