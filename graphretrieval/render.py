@@ -140,7 +140,7 @@ def parts(hit: Hit) -> str:
 def way(path: Path | None) -> str:
     """A path as one line: ``query ≈ a ─DESCRIBES→ b``."""
     if path is None:
-        return "(no path: found by content alone)"
+        return "(no path: found by likeness alone)"
     words = [f"query ≈({path.anchor} {path.anchor_weight:.2f}) "] if path.anchor else []
     for i, node in enumerate(path.nodes):
         words.append(node)

@@ -75,7 +75,7 @@ def test_a_title_tells_language_and_place() -> None:
 def test_a_way_reads_along_the_arrows() -> None:
     hit = answer(Node("a", "text")).hits[0]
     assert render.way(hit.path) == "query ≈(lexical 0.25) a ←DESCRIBES─ b"
-    assert render.way(None) == "(no path: found by content alone)"
+    assert render.way(None) == "(no path: found by likeness alone)"
 
 
 def test_parts_are_told_the_greatest_first_and_nothings_left_out() -> None:

@@ -80,7 +80,7 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "end": ".",
         "summary": "{name} is number {rank}, mostly ({share:.0%}) because {reason}.",
         "no_part": "{name} is number {rank}; nothing speaks for it.",
-        "no_path": "No path leads to it: it was found by its content alone.",
+        "no_path": "No path leads to it: it was found by likeness alone.",
         "edge": "{src} {relation} {dst}",
         "falls": "Without the link that {edge}, it falls from rank {before} to {after} "
         "(score {a:.3f} → {b:.3f}).",
@@ -106,7 +106,7 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "end": "。",
         "summary": "{name}位列第{rank}，主要依据（{share:.0%}）：{reason}。",
         "no_part": "{name}位列第{rank}；没有支持它的依据。",
-        "no_path": "没有通向它的路径：仅凭内容找到。",
+        "no_path": "没有通向它的路径：仅凭相似度找到。",
         "edge": "{src}{relation}{dst}",
         "falls": "若去掉{edge}这条关联，名次由第{before}降至第{after}（得分 {a:.3f} → {b:.3f}）。",
         "rises": "若去掉{edge}这条关联，名次由第{before}升至第{after}（得分 {a:.3f} → {b:.3f}）。",

@@ -44,7 +44,7 @@ const WORDS = {
   parts: ["What the score is made of", "得分的组成"],
   content: ["content", "内容"], graph: ["graph", "图谱"], path: ["path", "路径"], lexical: ["words", "文字"],
   way: ["The way to it", "到达路径"],
-  noWay: ["No path: found by its content alone.", "没有路径:仅凭内容找到。"],
+  noWay: ["No path: found by likeness alone.", "没有路径:仅凭相似度找到。"],
   query: ["your query", "您的查询"],
   similar: ["is like", "相似"], lexicalAnchor: ["shares words with", "文字相符"], itself: ["is", "即"],
   sure: ["sure", "把握"],
