@@ -46,15 +46,16 @@ class Hubs:
         self._askers: dict[str, _Askers] = {}
         self._known: dict[tuple[str, str], Array] = {}
 
-    def follow(self, vectors: Vectors, changed: Ints, moved: Ints) -> None:
+    def follow(self, vectors: Vectors, visible: Bools, changed: Ints, moved: Ints) -> None:
         """Go on with vectors of which some rows are others.
 
         Args:
             vectors: as they are now.
+            visible: ``(n,)`` with the rows that are new; who was deleted and came back has one.
             changed: rows whose raw vectors are others, or that are gone.
             moved: rows whose refined vectors or edges are others.
         """
-        self._vectors = vectors
+        self._vectors, self._visible = vectors, visible
         for kind, before in list(self._askers.items()):
             now = self._askers[kind] = self._of_kind(kind)
             if not np.array_equal(before.rows, now.rows) or np.isin(changed, now.rows).any():

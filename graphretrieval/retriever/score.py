@@ -108,7 +108,7 @@ class Scorer:
         self.walker.graph = vectors.graph
         more = len(vectors.graph.ids) - len(self.visible)
         self.visible = np.concatenate([self.visible, np.ones(more, np.bool_)])
-        self.hubs.follow(vectors, np.array(rows, np.int64), moved)
+        self.hubs.follow(vectors, self.visible, np.array(rows, np.int64), moved)
         for modality in list(self._likeness):
             partition = vectors.places.rows[modality]
             mine = np.array([r for r in rows if self._is_in(partition, r)], np.int64)

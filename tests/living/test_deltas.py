@@ -158,6 +158,14 @@ def assert_ends_the_same(
     store.close()
 
 
+def test_an_item_that_is_deleted_and_comes_back_asks_as_before(
+    new_store: Callable[[], GraphStore], config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hubs, "FEWEST", 10)
+    back = [("put", "n001", "text", "a"), ("delete", "n001"), ("put", "n001", "text", "a")]
+    assert_ends_the_same(new_store(), config, back, 0)
+
+
 def test_many_small_moves_do_not_add_up(
     new_store: Callable[[], GraphStore], config: Config
 ) -> None:

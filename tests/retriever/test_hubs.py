@@ -18,6 +18,7 @@ ASKERS = 2 * FEWEST
 IDS = [f"t{i:03d}" for i in range(ASKERS)] + ["z-hub", "z-plain"]
 HUB, PLAIN = ASKERS, ASKERS + 1
 DIM = 64
+ALL = np.ones(len(IDS), np.bool_)
 
 
 def _vectors(linked: int = 0) -> Vectors:
@@ -36,7 +37,7 @@ def _vectors(linked: int = 0) -> Vectors:
 
 def _hubs(vectors: Vectors, askers: int = ASKERS) -> Hubs:
     model = Model(aligners={"pivot": PosteriorAligner()}, askers={"text": tuple(IDS[:askers])})
-    return Hubs(model, vectors, Adjacency(vectors.graph), np.ones(len(IDS), np.bool_))
+    return Hubs(model, vectors, Adjacency(vectors.graph), ALL)
 
 
 ITEMS = np.array([HUB, PLAIN])
@@ -75,9 +76,9 @@ def test_an_item_that_moved_is_looked_at_again_and_others_are_not() -> None:
     before = hubs.of("text", "pivot", ITEMS).copy()
     vectors.refined["pivot"][HUB] = vectors.refined["pivot"][PLAIN]
     nothing = np.empty(0, np.int64)
-    hubs.follow(vectors, nothing, nothing)
+    hubs.follow(vectors, ALL, nothing, nothing)
     assert hubs.of("text", "pivot", ITEMS)[0] == before[0]
-    hubs.follow(vectors, nothing, np.array([HUB]))
+    hubs.follow(vectors, ALL, nothing, np.array([HUB]))
     np.testing.assert_allclose(hubs.of("text", "pivot", ITEMS), before[1], atol=1e-5)
 
 
@@ -86,5 +87,5 @@ def test_when_one_who_asks_changes_all_are_looked_at_again() -> None:
     hubs = _hubs(vectors)
     before = hubs.of("text", "pivot", ITEMS).copy()
     vectors.raw["pivot"][:ASKERS] = vectors.raw["pivot"][0]
-    hubs.follow(vectors, np.array([0]), np.empty(0, np.int64))
+    hubs.follow(vectors, ALL, np.array([0]), np.empty(0, np.int64))
     assert (hubs.of("text", "pivot", ITEMS) != before).all()
