@@ -17,7 +17,7 @@ from graphretrieval.gnn.none import NoRefiner
 from graphretrieval.protocols import Refiner
 from graphretrieval.rankers.walks import Walker
 from graphretrieval.retriever import corpus
-from graphretrieval.retriever.model import Model, Vectors, scaled
+from graphretrieval.retriever.model import HUBS, Model, Vectors, scaled
 from graphretrieval.retriever.query import Found
 from graphretrieval.retriever.question import Question
 from graphretrieval.retriever.score import Anchors, Queries, Scorer
@@ -164,16 +164,16 @@ def columns_without(
         visible=scorer.visible,
         paths=scorer.paths,
     )
-    blocks, held_back = list(scorer.model.aligners), scorer.model.hubs
+    column = scorer.model.columns.index
     for block, rows in what.rows.items():
         place = np.searchsorted(targets, rows)
         place[place == len(targets)] = 0
         mine = targets[place] == rows if len(targets) else np.zeros(len(rows), np.bool_)
         fresh = what.values[block][mine]
-        out[:, place[mine], len(blocks) + blocks.index(block)] = queries.raw[block] @ fresh.T
-        if block in held_back:
+        out[:, place[mine], column(f"{block}+")] = queries.raw[block] @ fresh.T
+        if block in scorer.model.hubs:
             hubs = walking.hubs.at(queries.asks_as, block, rows[mine], fresh)
-            out[:, place[mine], 2 * len(blocks) + held_back.index(block)] = -hubs
+            out[:, place[mine], column(f"{block}{HUBS}")] = -hubs
     out[:, :, -2], out[:, :, -1] = walking.walked(anchors, targets)
     return out
 

@@ -197,8 +197,7 @@ def siblings(material: Material, kind: str, rows: Ints) -> Ints:
     """
     texts = material.places.rows.get("text", rows[:0])
     texts = texts[material.visible[texts]]
-    thing = np.full(len(material.kinds), -1)
-    thing[texts] = corpus.parallel(material.graph, texts)
+    thing = corpus.parallel(material.graph, np.arange(len(material.kinds)))
     mine = texts[material.kinds[texts] == kind]
     if not len(np.setdiff1d(thing[texts], np.append(thing[mine], -1))):
         return rows[:0]

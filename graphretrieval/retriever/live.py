@@ -242,7 +242,6 @@ class Live:
                 self._raw[b].x[rows] = h
                 moved, refined = rows, h
             self._refined_scaled[b].x[moved] = scaled(b, refined)
-            self.searcher.mark(moved)
             everything.append(moved)
         return np.unique(np.concatenate(everything))
 
@@ -258,7 +257,7 @@ class Live:
         self.places = Places(rows, at)
         self.vectors = self._vectors()
         self.scorer.follow(self.vectors, [*changed, *dead], moved)
-        self.searcher.follow(self.vectors, dead)
+        self.searcher.follow(self.vectors, moved, dead)
 
     # --- how it is kept -----------------------------------------------------------------
 

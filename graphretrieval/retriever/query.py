@@ -9,12 +9,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from graphretrieval.arrays import normalise, top_k
+from graphretrieval.arrays import top_k
 from graphretrieval.errors import QueryError, SpaceMismatch, StoreAway
 from graphretrieval.protocols import GraphStore, Index, Ranker
 from graphretrieval.rankers.adjacency import below
 from graphretrieval.rankers.walks import Walks
-from graphretrieval.retriever.likeness import compared
 from graphretrieval.retriever.model import Model, Vectors, gate
 from graphretrieval.retriever.score import Anchors, Queries, Scorer
 from graphretrieval.types import (
@@ -105,20 +104,13 @@ class Searcher:
         self.model, self.vectors, self.store, self.scorer = model, vectors, store, scorer
         self._index, self._space = index, space
         self._partitions: dict[str, Index] = {}
-        self._moved: list[Ints] = []
 
-    def mark(self, rows: Ints) -> None:
-        """Remember rows whose vectors changed until :meth:`follow` is called."""
-        self._moved.append(rows)
-
-    def follow(self, vectors: Vectors, dead: Sequence[int]) -> None:
-        """Bring the indexes to vectors of which the marked rows are others and some are gone.
+    def follow(self, vectors: Vectors, moved: Ints, dead: Sequence[int]) -> None:
+        """Bring the indexes to vectors of which some rows moved, ascending, and some are gone.
 
         The caller sees to it that nobody searches meanwhile.
         """
         self.vectors = vectors
-        moved = np.unique(np.concatenate([np.empty(0, np.int64), *self._moved]))
-        self._moved = []
         for target, index in self._partitions.items():
             rows = vectors.places.rows[target]
             mine = _in(moved, rows, vectors.places.at)
@@ -297,9 +289,7 @@ class Searcher:
         """
         pool, rest = best[:POOL], best[POOL:]
         rows = np.array([found[target].rows[i] for target, i in pool], np.int64)
-        blocks = compared(self.vectors.refined)
-        joined = [normalise(self.vectors.refined[b][rows]) for b in blocks]
-        x = np.concatenate(joined, axis=1) / np.sqrt(len(blocks), dtype=np.float32)
+        x = self.scorer.likeness_of({b: z[rows] for b, z in self.vectors.refined.items()})
         worth = (1 - diversity) * (1 - np.arange(len(pool)) / max(1, len(pool)))
         nearest = np.zeros(len(pool))
         order: list[int] = []

@@ -118,7 +118,7 @@ class Scorer:
             room = len(partition) - len(items)
             if room:
                 items = np.concatenate([items, np.zeros((room, items.shape[1]), np.float32)])
-            items[vectors.places.at[mine]] = self._likeness_of(
+            items[vectors.places.at[mine]] = self.likeness_of(
                 {b: x[mine] for b, x in vectors.raw.items()}
             )
             self._likeness[modality] = partition, items
@@ -207,7 +207,7 @@ class Scorer:
         rows, items = self._own_kind(queries.modality)
         if not len(rows):
             return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32)
-        asked = self._likeness_of(queries.raw, queries.asks_as)
+        asked = self.likeness_of(queries.raw, queries.asks_as)
         scores = asked @ items.T  # (q, n_m)
         values, columns = top_k(scores, NEAREST)
         owner = np.repeat(np.arange(len(queries)), values.shape[1])
@@ -221,10 +221,10 @@ class Scorer:
             rows = self.vectors.places.rows.get(modality, np.empty(0, np.int64))
             rows = rows[self.visible[rows]]
             blocks = {b: x[rows] for b, x in self.vectors.raw.items()}
-            self._likeness[modality] = rows, self._likeness_of(blocks)
+            self._likeness[modality] = rows, self.likeness_of(blocks)
         return self._likeness[modality]
 
-    def _likeness_of(self, raw: Mapping[str, Array], kind: str = "") -> Array:
+    def likeness_of(self, raw: Mapping[str, Array], kind: str = "") -> Array:
         """Blocks at unit length, joined: the inner product is their mean cosine.
 
         Queries of a kind that weighs blocks otherwise have it in their lengths.

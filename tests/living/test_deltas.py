@@ -188,7 +188,7 @@ def test_a_link_touches_far_fewer_rows_than_there_are(
     fill(store, n=2000)
     live = live_of(store, config, depth=1)
     moved: list[int] = []
-    monkeypatch.setattr(live.searcher, "mark", lambda rows: moved.append(len(rows)))
+    monkeypatch.setattr(live.searcher, "follow", lambda _, rows, dead: moved.append(len(rows)))
     store.upsert([], [Edge("n001", RELATED_TO, "n003")])
     live.follow(store.changes_since(live.revision))
     assert max(moved) < 20
