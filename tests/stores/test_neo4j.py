@@ -123,14 +123,14 @@ def test_vector_search_ranks_by_the_inner_product(
 def test_browser_finds_the_same_by_the_index(
     remote: Neo4jStore, browser: Browser, vectors: np.ndarray[Any, Any]
 ) -> None:
-    query = [*vectors[7].tolist(), 0.0]
     text = cypher.nearest("v1", "text", modern=remote.spaces.modern())
-    rows = browser(text, vector=query, k=5)
-    exact = [i for i, _ in remote.vector_search("v1", vectors[7:8], 5, modality="text")[0]]
-    found = [r["id"] for r in rows]
-    # the index alone is approximate: near ties may change places, and one may be missed
-    assert found[0] == exact[0]
-    assert len(set(found) & set(exact)) >= 4
+    exact = remote.vector_search("v1", vectors[:40], 5, modality="text")
+    shared = 0
+    for query, best in zip(vectors[:40], exact, strict=True):
+        # the index is approximate, the more so the fewer are asked for: 50, as a reader would
+        rows = browser(text, vector=[*query.tolist(), 0.0], k=50)
+        shared += len({r["id"] for r in rows[:5]} & {name for name, _ in best})
+    assert shared >= 0.95 * 5 * 40
 
 
 def test_vectors_of_another_space_are_refused(
