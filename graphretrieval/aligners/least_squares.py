@@ -6,8 +6,9 @@ vector machines (Suykens & Vandewalle 1999). With kernel features Φ (n, r) and 
     W = (ΦᵀΦ + λI)⁻¹ ΦᵀT,   H = Φ (ΦᵀΦ + λI)⁻¹ Φᵀ,
     scores of a fold f left out = T_f − (I − H_ff)⁻¹ (T − HT)_f
 
-so that every fold's honest scores come from one decomposition. The kernel is Gaussian; more than
-1500 rows are seen through 1500 landmarks (Nyström, Williams & Seeger 2001).
+so that every fold's honest scores come from one decomposition. A row's weight w multiplies its Φ
+and T by √w. The kernel is Gaussian; more than 1500 rows are seen through 1500 landmarks (Nyström,
+Williams & Seeger 2001).
 """
 
 from __future__ import annotations
@@ -50,14 +51,16 @@ class Classifier:
 
 @dataclass(frozen=True)
 class _Spectrum:
-    """Kernel features turned to their principal axes: ΦᵀΦ is the diagonal ``energy``."""
+    """Weighted kernel features turned to their principal axes: ΦᵀΦ is the diagonal ``energy``."""
 
     features: Array | Doubles  # (n, r); single where there are many rows
     energy: Doubles  # (r,)
     back: Doubles  # (landmarks, r): weights on features → weights on landmarks
 
 
-def learn(x: Array, targets: Array, folds: Ints, *, seed: int) -> tuple[Classifier, Array]:
+def learn(
+    x: Array, targets: Array, folds: Ints, *, seed: int, weights: Array | None = None
+) -> tuple[Classifier, Array]:
     """Fit, with width, penalty and temperature of the greatest left-out likelihood.
 
     Args:
@@ -65,6 +68,7 @@ def learn(x: Array, targets: Array, folds: Ints, *, seed: int) -> tuple[Classifi
         targets: ``(n, c)``, rows that sum to 1.
         folds: ``(n,)``: what belongs together has the same number and is left out together.
         seed: of the landmarks.
+        weights: ``(n,)`` above 0, how much each row counts; all alike if not given.
 
     Returns:
         The classifier, and each row's probabilities ``(n, c)`` by classifiers that did not see it.
@@ -75,21 +79,23 @@ def learn(x: Array, targets: Array, folds: Ints, *, seed: int) -> tuple[Classifi
     chosen = np.sort(np.random.default_rng(seed).permutation(len(z))[:LANDMARKS])
     landmarks = z[chosen]
     t = np.asarray(targets, np.float64)
-    bias = t.mean(0)
+    w = None if weights is None else np.asarray(weights, np.float64) / np.mean(weights)
+    root = np.ones((1, 1)) if w is None else np.sqrt(w)[:, None]
+    bias = (t * root**2).mean(0)
     best = (-np.inf, 0.0, 0.0, 0.0)
     for width in WIDTHS if len(z) <= LANDMARKS else WIDTHS_MANY:
-        spectrum = _decompose(z, landmarks, width)
+        spectrum = _decompose(z, landmarks, width, None if w is None else root)
         for penalty in PENALTIES:
-            scores = _left_out(spectrum, t - bias, folds, penalty) + bias
-            likelihood, temperature = _calibrate(scores, t)
+            scores = _left_out(spectrum, (t - bias) * root, folds, penalty) / root + bias
+            likelihood, temperature = _calibrate(scores, t * root**2)
             if likelihood > best[0]:
                 best = (likelihood, width, temperature, penalty)
-                honest, weights = scores, _solve(spectrum, t - bias, penalty)
+                honest, solved = scores, _solve(spectrum, (t - bias) * root, penalty)
     _, width, temperature, _ = best
     classifier = Classifier(
         mean,
         landmarks,
-        weights.astype(np.float32),
+        solved.astype(np.float32),
         bias.astype(np.float32),
         scale,
         width,
@@ -110,13 +116,16 @@ def _kernel(a: Array, b: Array, width: float) -> Array:
     return np.asarray(np.exp(-width * np.maximum(square, 0)), np.float32)
 
 
-def _decompose(z: Array, landmarks: Array, width: float) -> _Spectrum:
+def _decompose(z: Array, landmarks: Array, width: float, root: Doubles | None = None) -> _Spectrum:
+    """``root`` are the square roots of the rows' weights ``(n, 1)``, if these differ."""
     values, vectors = np.linalg.eigh(_kernel(landmarks, landmarks, width).astype(np.float64))
     keep = values > 1e-6 * values[-1]
     back = vectors[:, keep] / np.sqrt(values[keep])
-    if len(z) == len(landmarks):
+    if len(z) == len(landmarks) and root is None:
         return _Spectrum(vectors[:, keep] * np.sqrt(values[keep]), values[keep], back)
     features = _kernel(z, landmarks, width) @ back.astype(np.float32)
+    if root is not None:
+        features *= root.astype(np.float32)
     energy, turn = np.linalg.eigh((features.T @ features).astype(np.float64))
     return _Spectrum(features @ turn.astype(np.float32), np.maximum(energy, 0), back @ turn)
 
@@ -145,7 +154,10 @@ def _left_out(spectrum: _Spectrum, t: Doubles, folds: Ints, penalty: float) -> D
 
 
 def _calibrate(scores: Doubles, t: Doubles) -> tuple[float, float]:
-    """The greatest mean log-likelihood, and its temperature (Guo et al. 2017)."""
+    """The greatest mean log-likelihood, and its temperature (Guo et al. 2017).
+
+    Rows of ``t`` add up to their weights.
+    """
     best = (-np.inf, 1.0)
     s = (scores - scores.max(1, keepdims=True)).astype(np.float32)
     hit = float((t * s).sum(dtype=np.float64))

@@ -3,11 +3,15 @@
 Rasiwasia et al. 2010: one calibrated classifier per modality; the inner product of two posteriors,
 Σ_c p(c | a) p(c | b), is the probability that two items share a category. The temperature of the
 greatest likelihood is also within .001 of the best for ranking, so there is no other sharpening.
+
+Where some items have no category, theirs are guessed and learned from as well
+(:mod:`~graphretrieval.aligners.guesses`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
@@ -16,13 +20,15 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from sklearn.utils.extmath import randomized_svd
 
+from graphretrieval.aligners.guesses import agreement, guesses, trust
 from graphretrieval.aligners.least_squares import Classifier, learn
 from graphretrieval.errors import NotFitted, NothingToLearn
 from graphretrieval.protocols import Progress, silent
-from graphretrieval.types import Array, Ints, State, Supervision
+from graphretrieval.types import Array, Bools, Ints, State, Supervision
 
 FOLDS = 10
 LEAST = 2  # labelled rows that a category needs in a modality
+ROUNDS = 2  # of guessing; a third gained nothing
 LEARNED = ("mean", "landmarks", "weights", "bias")
 NUMBERS = ("scale", "width", "temperature")
 
@@ -68,32 +74,25 @@ class PosteriorAligner:
         Raises:
             NothingToLearn: there is no such modality.
         """
-        groups = _groups(features, supervision)
-        honest = []
-        todo = [m for m in features if m in supervision.labels]
-        for i, modality in enumerate(todo):
-            progress(i, len(todo), f"learning the categories of {modality}")
-            labels = _trained_on(supervision, modality)
-            self.categories_ = labels.shape[1]
-            columns = np.flatnonzero((labels > 0).sum(0) >= LEAST)
-            if len(columns) < 2:
-                continue
-            rng = np.random.default_rng(seed)
-            chosen = _choose(labels[:, columns] > 0, self.per_category, self.rows, rng)
-            targets = labels[np.ix_(chosen, columns)]
-            folds = _folds(groups[modality][chosen], targets.argmax(1), rng)
-            targets = targets / targets.sum(1, keepdims=True)
-            classifier, left_out = learn(features[modality][chosen], targets, folds, seed=seed)
-            self.classifiers_[modality] = classifier
-            self.columns_[modality] = columns
-            honest.append(_spread(left_out, columns, self.categories_))
-        if not honest:
+        tasks = _tasks(features, supervision, self.per_category, self.rows, seed)
+        found: dict[str, _Learned] = {}
+        for i, (modality, task) in enumerate(tasks.items()):
+            progress(i, len(tasks), f"learning the categories of {modality}")
+            learned = task.learn(task.labels, task.labelled.astype(np.float32))
+            if learned is not None:
+                found[modality] = learned
+        if not found:
             raise NothingToLearn(
                 f"no modality has two categories with {LEAST} labelled items each",
                 remedy="put items into at least two categories, or use an aligner that needs none",
             )
+        for modality, learned in _guessed(tasks, found, supervision, progress).items():
+            self.classifiers_[modality] = learned.classifier
+            self.columns_[modality] = learned.columns
+        self.categories_ = next(iter(tasks.values())).labels.shape[1]
         if self.categories_ > self.widest:
-            self.project_ = _axes(np.vstack(honest), self.widest, seed)
+            honest = np.vstack([learned.left_out for learned in found.values()])
+            self.project_ = _axes(honest, self.widest, seed)
         return self
 
     def embed(self, modality: str, features: Array) -> Array:
@@ -149,10 +148,105 @@ class PosteriorAligner:
             )
 
 
-def _trained_on(supervision: Supervision, modality: str) -> Array:
-    labels = np.asarray(supervision.labels[modality], np.float32)
-    held = supervision.validation.get(modality)
-    return labels if held is None else np.where(held[:, None], 0, labels)
+@dataclass(frozen=True)
+class _Learned:
+    """A classifier, and the probabilities it gave to rows that were left out."""
+
+    classifier: Classifier
+    columns: Ints
+    rows: Ints = field(repr=False)
+    left_out: Array = field(repr=False)  # (len(rows), c)
+
+    def posteriors(self, x: Array) -> Array:
+        """Probabilities ``(n, c)`` of any rows."""
+        return _spread(self.classifier.probabilities(x), self.columns, self.left_out.shape[1])
+
+    def honest(self, x: Array) -> Array:
+        """Probabilities of the modality's rows ``(n, c)``, each by a classifier without it."""
+        out = self.posteriors(x)
+        out[self.rows] = self.left_out
+        return out
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One modality's rows; ``free`` may be guessed, the others are labelled or kept aside."""
+
+    x: Array = field(repr=False)
+    labels: Array = field(repr=False)  # (n, c), zeros where kept aside
+    free: Bools = field(repr=False)
+    groups: Ints = field(repr=False)
+    per_category: int
+    rows: int
+    seed: int
+
+    @property
+    def labelled(self) -> Bools:
+        return np.asarray(self.labels.any(1))
+
+    def learn(self, targets: Array, weights: Array) -> _Learned | None:
+        """A classifier from rows of some weight; None without two categories to tell apart."""
+        guessed = np.zeros(targets.shape, np.bool_)
+        guessed[np.arange(len(targets)), targets.argmax(1)] = (weights > 0) & ~self.labelled
+        columns = np.flatnonzero(((self.labels > 0) | guessed).sum(0) >= LEAST)
+        if len(columns) < 2:
+            return None
+        rng = np.random.default_rng(self.seed)
+        chosen = _choose(self.labels[:, columns] > 0, self.per_category, self.rows, rng)
+        if guessed.any():
+            room = self.rows - len(chosen)
+            more = _choose(guessed[:, columns], self.per_category, room, rng)
+            chosen = np.union1d(chosen, more)
+        y = targets[np.ix_(chosen, columns)]
+        folds = _folds(self.groups[chosen], y.argmax(1), rng)
+        y = y / y.sum(1, keepdims=True)
+        count = weights[chosen] if guessed.any() else None
+        classifier, out = learn(self.x[chosen], y, folds, seed=self.seed, weights=count)
+        return _Learned(classifier, columns, chosen, _spread(out, columns, targets.shape[1]))
+
+
+def _tasks(
+    features: Mapping[str, Array], supervision: Supervision, per_category: int, rows: int, seed: int
+) -> dict[str, _Task]:
+    groups = _groups(features, supervision)
+    out = {}
+    for m, x in features.items():
+        if m not in supervision.labels:
+            continue
+        labels = np.asarray(supervision.labels[m], np.float32)
+        held = supervision.validation.get(m, np.zeros(len(x), np.bool_))
+        labels = np.where(held[:, None], 0, labels)
+        free = ~held & ~labels.any(1)
+        out[m] = _Task(np.asarray(x, np.float32), labels, free, groups[m], per_category, rows, seed)
+    return out
+
+
+def _guessed(
+    tasks: Mapping[str, _Task],
+    found: Mapping[str, _Learned],
+    supervision: Supervision,
+    progress: Progress,
+) -> dict[str, _Learned]:
+    """Learned once more from the labels and from guesses, which links have a say in."""
+    if not any(tasks[m].free.any() for m in found):
+        return dict(found)
+    may = {m: tasks[m].free | tasks[m].labelled for m in found}
+    labels = {m: tasks[m].labels for m in found}
+    pairs = {
+        (a, b): rows[may[a][rows[:, 0]] & may[b][rows[:, 1]]]
+        for (a, b), rows in supervision.pairs.items()
+        if a in may and b in may
+    }
+    agree = agreement({m: f.honest(tasks[m].x) for m, f in found.items()}, labels, pairs)
+    now = dict(found)
+    for step in range(ROUNDS):
+        progress(step, ROUNDS, "guessing categories")
+        said = {m: f.posteriors(tasks[m].x) for m, f in now.items()}
+        for m, guessed in guesses(said, labels, pairs, agree).items():
+            count = trust(guessed, labels[m], may[m])
+            now[m] = tasks[m].learn(guessed, count) or now[m]
+    progress(ROUNDS, ROUNDS, "guessing categories")
+    return now
 
 
 def _groups(features: Mapping[str, Array], supervision: Supervision) -> dict[str, Ints]:

@@ -9,7 +9,7 @@ dropped   half of the edges are missing
 
 Noise is what a real graph has of its own: some edges lead somewhere else (rewired 10 % to 50 %),
 or an item is made known by false edges from everywhere (poisoned, 1 % of each relation's edges).
-What aligners learn from is never changed.
+What aligners learn from is changed only where labels are few, as these travel along edges.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from dataclasses import replace
 import numpy as np
 
 from graphretrieval.config import Config
+from graphretrieval.retriever import corpus
 from graphretrieval.retriever.material import Material
 from graphretrieval.types import Graph
 
@@ -51,6 +52,29 @@ def controlled(
         keep = np.random.default_rng(seed).random(len(graph.src)) >= DROPPED_SHARE
         return replace(material, messages=graph.with_edges(keep)), config
     return material, config
+
+
+def learned_from(material: Material, control: str, seed: int) -> Material:
+    """The material with the edges between items that aligners learn from changed as well.
+
+    Categories stay as they are; the same material where the control leaves the graph alone.
+    """
+    graph = material.graph
+    single = np.zeros(len(graph.src), np.bool_)
+    single[corpus.instance_edges(graph)] = True
+    links = replace(material, messages=graph.with_edges(single))
+    changed = controlled(links, Config(), control, seed)[0].messages
+    if changed is links.messages:
+        return material
+    kept = graph.with_edges(~single)
+    both = replace(
+        graph,
+        src=np.concatenate([kept.src, changed.src]),
+        dst=np.concatenate([kept.dst, changed.dst]),
+        relation=np.concatenate([kept.relation, changed.relation]),
+        weight=np.concatenate([kept.weight, changed.weight]),
+    )
+    return replace(material, graph=both)
 
 
 def rewired(graph: Graph, seed: int, share: float = 1.0) -> Graph:

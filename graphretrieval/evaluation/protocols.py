@@ -21,7 +21,7 @@ import numpy as np
 from graphretrieval import metrics, render, splits
 from graphretrieval.config import Config
 from graphretrieval.errors import NotFitted, NothingToLearn, QueryError
-from graphretrieval.evaluation.controls import CONTROLS, NOISE, controlled
+from graphretrieval.evaluation.controls import CONTROLS, NOISE, controlled, learned_from
 from graphretrieval.evaluation.slices import slices
 from graphretrieval.folding import fold
 from graphretrieval.protocols import Progress, silent
@@ -147,13 +147,11 @@ def evaluate(
     started = time.perf_counter()
     graph, nodes = restricted(kb, plan)
     rows: list[dict[str, JSON]] = []
-    ap: dict[str, list[Array]] = {}
+    ap: dict[str, list[_Directions]] = {}
     for seed in range(plan.seeds):
         for control, found in _runs(kb, graph, nodes, plan, seed, progress):
-            for row, values in found:
-                rows.append({**row, "control": control, "seed": seed})
-                if values is not None:
-                    ap.setdefault(control, []).append(values)
+            rows += [{**row, "control": control, "seed": seed} for row, _ in found]
+            ap.setdefault(control, []).append([v for _, v in found if v is not None])
     if not rows:
         raise NothingToLearn("no direction has queries with right answers in this collection")
     protocol = {name: value for name, value in vars(plan).items() if value is not None}
@@ -177,10 +175,16 @@ def _runs(
     progress: Progress,
 ) -> Iterator[tuple[str, list[_Row]]]:
     trial, encoders = prepare(kb, graph, nodes, plan, seed, progress)
-    aligned = align(trial.material, encoders, kb.config, seed=seed, progress=progress)
+    truth = align(trial.material, encoders, kb.config, seed=seed, progress=progress)
     controls = CONTROLS if plan.controls else CONTROLS[:1]
     for control in (*controls, *(NOISE if plan.noise else ())):
         material, config = controlled(trial.material, kb.config, control, seed)
+        aligned = truth
+        if plan.protocol == "few-labels":  # labels travel along edges before messages do
+            learned = learned_from(material, control, seed)
+            if learned is not material:
+                material = learned
+                aligned = align(material, encoders, kb.config, seed=seed, progress=progress)
         model = weigh(
             aligned,
             material,
@@ -469,6 +473,7 @@ def _links(graph: Graph, places: Places, nodes: Mapping[int, Node], plan: Plan, 
 
 
 _Row = tuple[dict[str, JSON], Array | None]
+_Directions = Sequence[Array]  # the AP of each direction's queries
 
 
 def _rows(
@@ -508,28 +513,34 @@ def _measured(
     return row, values["ap"]
 
 
-def _summary(values: Sequence[Array]) -> dict[str, JSON]:
-    """Mean over directions of mean AP, and its bootstrap interval over queries."""
+def _summary(values: Sequence[_Directions]) -> dict[str, JSON]:
+    """Mean over seeds and directions of mean AP, and its bootstrap interval over queries."""
     lo, hi = metrics.interval(_means(values))
-    return {"mean_map": float(np.mean([v.mean() for v in values])), "ci95": [lo, hi]}
+    return {"mean_map": float(np.mean([v.mean() for s in values for v in s])), "ci95": [lo, hi]}
 
 
-def _compared(a: str, b: str, ap: Mapping[str, Sequence[Array]]) -> dict[str, JSON]:
-    """Paired bootstrap over queries of the difference of means over directions."""
-    gaps = [x - y for x, y in zip(ap[a], ap[b], strict=True)]
+def _compared(a: str, b: str, ap: Mapping[str, Sequence[_Directions]]) -> dict[str, JSON]:
+    """Paired bootstrap over queries of the difference of means over seeds and directions."""
+    gaps = [
+        [x - y for x, y in zip(one, other, strict=True)]
+        for one, other in zip(ap[a], ap[b], strict=True)
+    ]
     means = _means(gaps)
     return {
         "a": a,
         "b": b,
-        "difference": float(np.mean([g.mean() for g in gaps])),
+        "difference": float(np.mean([g.mean() for s in gaps for g in s])),
         "ci95": list(metrics.interval(means)),
         "p": metrics.two_sided(means),
     }
 
 
-def _means(values: Sequence[Array]) -> Array:
-    """Means over directions of resampled means over queries, ``(draws,)``."""
-    drawn = [metrics.resampled_means(v, seed=i) for i, v in enumerate(values)]
+def _means(values: Sequence[_Directions]) -> Array:
+    """Means over seeds and directions of resampled means over queries, ``(draws,)``.
+
+    Seeds draw the same queries: the same ones asked again are no further evidence.
+    """
+    drawn = [metrics.resampled_means(v, seed=i) for s in values for i, v in enumerate(s)]
     return np.asarray(np.mean(drawn, axis=0), np.float32)
 
 

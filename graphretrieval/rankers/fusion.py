@@ -4,7 +4,7 @@ Listwise softmax cross-entropy (ListNet, Cao et al. 2007): with x the parts of a
 their scales, P(candidate | query) = softmax(w · x), w ≥ 0. Weights grow with how surely the
 collection knows the query, ``w = u + k v``: words that it holds are evidence beside their meaning,
 words that it never saw have no other. ``u`` leans towards the best part alone where that surely
-orders new queries better that it was not fitted on.
+orders new queries better that it was not fitted on, or where these are too few to mix parts by.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ SPECK = 0.1
 SHARES = (0.0, 0.5, 1.0)
 # queries known at least so surely are judged apart from the others
 SURE = 0.5
+# with fewer new queries a mixture of parts is luck, unless it is surely better than the best one
+FEW = 20
 # pulls weights together where few queries say anything
 RIDGE = 1e-3
 # hits less sure than this are called no match
@@ -102,6 +104,8 @@ class FusionRanker:
             judged = [_ap((1 - t) * held + t * (x @ alone), right, owner)[new] for t in SHARES]
             lead = int(np.argmax([ap.mean() for ap in judged]))
             share = SHARES[lead] if better_on_average(judged[lead], judged[0]) else 0.0
+            if new.sum() < FEW and not better_on_average(judged[0], judged[-1]):
+                share = SHARES[-1]
             out[0] = (1 - share) * out[0] + share * alone
         return out
 

@@ -79,6 +79,13 @@ def labels(graph: Graph, places: Places) -> tuple[dict[str, Array], Ints]:
     return out, categories
 
 
+def has_category(graph: Graph) -> Bools:
+    """Which nodes are in a category ``(n,)``."""
+    out = np.zeros(len(graph.ids), np.bool_)
+    out[graph.src[graph.edges_of(IN_CATEGORY)]] = True
+    return out
+
+
 def pairs(graph: Graph, places: Places, edges: Ints | None = None) -> dict[tuple[str, str], Ints]:
     """Item pairs joined by DESCRIBES (or by the edges given), by modality of their ends."""
     edges = graph.edges_of(DESCRIBES) if edges is None else edges

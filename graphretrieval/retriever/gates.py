@@ -26,6 +26,8 @@ MAX_QUERIES = 200
 MAX_KNOWN = 120
 # with fewer a better weight cannot be told from luck
 FEWEST_QUERIES = 5
+# labelled texts to ask for categories with, where there are so many
+FEW_LABELLED = 60
 # candidates per query and column that a gate learns from
 MAX_CANDIDATES = 60
 # items they are chosen from: a weight does not change for more
@@ -55,7 +57,8 @@ def fit_gates(
 
     By instance: the query's own edges are hidden, the rest of the collection is as it is. By
     category: all validation items stand without edges, as new arrivals do, and are the gallery.
-    Directions with too few answers of the relevance asked for are fitted by the other. Gates that
+    Directions with too few categories to ask for are fitted by all directions together, those with
+    too few answers of the relevance asked for by the other one. Gates that
     are wanted by instance, as search does, are also asked by items of the collection, whose own
     links are to come first, and by a few words typed from texts.
 
@@ -73,15 +76,19 @@ def fit_gates(
     kinds = [k for k in TEXT_KINDS if (material.kinds == k).any()]
     kinds += [m for m in targets if m != "text"]
     work = _Weighing(model, material, store, raw, report, relevance, seed)
+    other = next(r for r in RELEVANCES if r != relevance)
+    scarce: list[str] = []
     for i, kind in enumerate(kinds):
         progress(i, len(kinds), WEIGHING)
         rows = _sample(material, kind, seed)
         if len(rows):
             new = np.union1d(with_variants(material, rows), siblings(material, kind, rows))
             work.weigh_blocks(kind, rows, new)
-            left = list(targets)
-            for asked_for in (relevance, *(r for r in RELEVANCES if r != relevance)):
-                left = work.fit(asked_for, kind, rows, new, left)
+            left = work.fit(relevance, kind, rows, new, targets)
+            work.fit(other, kind, rows, new, left)
+            scarce += [f"{kind}>{target}>{relevance}" for target in left]
+    if relevance == "category":
+        work.fit_together(scarce)
     progress(len(kinds), len(kinds), WEIGHING)
     return report
 
@@ -97,6 +104,8 @@ class _Weighing:
     report: dict[str, JSON]
     relevance: str
     seed: int
+    # what was asked by category, in all directions
+    classed: list[_Asked] = field(default_factory=list)
 
     def fit(
         self, relevance: str, kind: str, rows: Ints, new: Ints, targets: Sequence[str]
@@ -111,18 +120,35 @@ class _Weighing:
             alone = self._scorer(corpus.without_nodes(self.material.messages, new), new)
             asked = [_Batch.of_items(alone, self.material, rows, kind)]
         else:
-            asked = [_Batch.of_items(self._arrivals, self.material, rows, kind)]
+            labelled = _labelled(self.material, kind, rows, self.seed)
+            if not len(labelled):
+                return list(targets)
+            asked = [_Batch.of_items(self._arrivals, self.material, labelled, kind)]
         if self.relevance == "instance":
             asked.append(self._known(kind, rows))
         left = []
         for target in targets:
-            among = self.material.validation if relevance == "category" else self.material.visible
+            among = self._in_category if relevance == "category" else self.material.visible
             gallery = _gallery(self.material, target, among)
-            found = [b.among(gallery, self.material, relevance, self.seed) for b in asked]
-            key = f"{kind}>{target}>{relevance}"
-            if not _fit_gate(self.model, key, found, self.report, self.seed):
+            batches = [b.among(gallery, self.material, relevance, self.seed) for b in asked]
+            key, new_ones = f"{kind}>{target}>{relevance}", batches[0]
+            found = [b for b in batches if b is not None]
+            if relevance == "category":
+                self.classed += found[:1]
+            if new_ones is not None and new_ones.queries >= FEWEST_QUERIES:
+                _fit_gate(self.model, key, found, self.report, self.seed)
+            else:
                 left.append(target)
         return left
+
+    def fit_together(self, keys: Sequence[str]) -> None:
+        """Fit gates that too little was asked of by what was asked by category in all directions.
+
+        Probabilities of categories mean the same everywhere.
+        """
+        if sum(a.queries for a in self.classed) >= FEWEST_QUERIES:
+            for key in keys:
+                _fit_gate(self.model, key, self.classed, self.report, self.seed)
 
     def weigh_blocks(self, kind: str, rows: Ints, new: Ints) -> None:
         """Choose by which blocks a query of this kind finds its like among its own modality.
@@ -155,6 +181,11 @@ class _Weighing:
     @cached_property
     def _whole(self) -> Scorer:
         return self._scorer(self.material.messages, np.empty(0, np.int64))
+
+    @cached_property
+    def _in_category(self) -> Bools:
+        """Validation items with a category: whether others are right nobody knows."""
+        return self.material.validation & corpus.has_category(self.material.graph)
 
     @cached_property
     def _arrivals(self) -> Scorer:
@@ -220,6 +251,20 @@ def _sample(material: Material, kind: str, seed: int) -> Ints:
     return np.random.default_rng(seed).permutation(rows)[:MAX_QUERIES]
 
 
+def _labelled(material: Material, kind: str, rows: Ints, seed: int) -> Ints:
+    """Those items that have a category; where texts are too few, others that encoders have seen.
+
+    What a text's category is no encoder knows.
+    """
+    has = corpus.has_category(material.graph)
+    rows = rows[has[rows]]
+    if kind in TEXT_KINDS and len(rows) < FEW_LABELLED:
+        seen = np.flatnonzero(material.validation & ~material.held & (material.kinds == kind) & has)
+        more = np.random.default_rng(seed).permutation(seen)[: FEW_LABELLED - len(rows)]
+        rows = np.concatenate([rows, more])
+    return np.asarray(rows)
+
+
 def scorer_of(
     model: Model,
     material: Material,
@@ -276,7 +321,7 @@ class _Batch:
         return cls(scorer, queries, scorer.anchors(queries), rows, known)
 
     def among(self, gallery: Ints, material: Material, relevance: str, seed: int) -> _Asked | None:
-        """Candidates for those queries that have right answers; None if too few have."""
+        """Candidates for those queries that have right answers; None if none has."""
         right = corpus.relevance(material.graph, self.rows, gallery, relevance)
         if len(gallery) > MAX_GALLERY:
             drawn = np.random.default_rng(seed).random(len(gallery)) < MAX_GALLERY / len(gallery)
@@ -286,7 +331,7 @@ class _Batch:
         sure = self.scorer.known(self.anchors)
         # a few words out of a long text may as well be another's: they teach nothing sure
         asked = np.flatnonzero(right.any(axis=1) & ((sure >= 0.5) | (not self.known)))
-        if len(asked) < FEWEST_QUERIES:
+        if not len(asked):
             return None
         parts = self.scorer.parts(self.queries, gallery, self.anchors)[asked]  # (q, g, p)
         right = right[asked]
@@ -310,16 +355,9 @@ def excerpt(text: str, *, seed: int) -> str:
 
 
 def _fit_gate(
-    model: Model,
-    key: str,
-    asked: Sequence[_Asked | None],
-    report: dict[str, JSON],
-    seed: int,
-) -> bool:
-    """Fit and keep one gate; whether there was enough to fit it on."""
-    found = [a for a in asked if a is not None]
-    if asked[0] is None:
-        return False
+    model: Model, key: str, found: Sequence[_Asked], report: dict[str, JSON], seed: int
+) -> None:
+    """Fit and keep one gate; the first batch asks as new."""
     ranker: Ranker = registry.resolve("ranker", "fusion")()
     first = np.cumsum([0, *(a.queries for a in found)])
     ranker.fit(
@@ -333,13 +371,12 @@ def _fit_gate(
     one = np.eye(len(model.columns), dtype=np.float32)
     report[key] = {
         "queries": int(first[-1]),
-        "gallery": asked[0].gallery,
+        "gallery": found[0].gallery,
         "map": _named(model, ranker.judged["parts"]),
         "map_fused": round(ranker.judged["fused"], 4),
         "weights": _named(model, ranker.weigh(one, 0.0).diagonal()),
         "weights_known": _named(model, ranker.weigh(one, 1.0).diagonal()),
     }
-    return True
 
 
 def _named(model: Model, values: Any) -> dict[str, JSON]:

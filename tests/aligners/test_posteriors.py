@@ -67,16 +67,16 @@ def test_the_same_seed_gives_the_same_space() -> None:
     )
 
 
-def test_unlabelled_rows_and_validation_rows_are_not_learned_from() -> None:
+def test_rows_kept_aside_are_not_learned_from_not_even_by_guessing() -> None:
     features, labels, _ = world()
-    few = {m: np.where(np.arange(90)[:, None] < 60, x, 0) for m, x in labels.items()}
     held = {m: np.arange(90) >= 60 for m in labels}
-    by_zeros = PosteriorAligner().fit(features, Supervision(few))
-    by_mask = PosteriorAligner().fit(features, Supervision(labels, validation=held))
+    few = {m: np.where(np.arange(90)[:, None] % 3 > 0, x, 0) for m, x in labels.items()}
+    pairs = {("text", "image"): np.stack([np.arange(90), np.arange(90)], 1)}
+    moved = {m: np.where(held[m][:, None], -x, x) for m, x in features.items()}
+    a = PosteriorAligner().fit(features, Supervision(few, pairs, held))
+    b = PosteriorAligner().fit(moved, Supervision(few, pairs, held))
     for modality, x in features.items():
-        np.testing.assert_allclose(
-            by_zeros.embed(modality, x), by_mask.embed(modality, x), atol=1e-6
-        )
+        np.testing.assert_array_equal(a.embed(modality, x), b.embed(modality, x))
 
 
 def test_a_category_with_one_item_in_a_modality_has_probability_zero_there() -> None:
@@ -131,6 +131,20 @@ def test_left_out_scores_equal_refitting_without_the_fold() -> None:
         np.testing.assert_allclose(quick[out], k[np.ix_(out, rest)] @ inverse @ t[rest], atol=1e-3)
 
 
+def test_a_row_of_weight_two_counts_as_two_rows() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(40, 4)).astype(np.float32)
+    targets = np.eye(2)[rng.integers(0, 2, 40)]
+    root = np.sqrt(1.0 + (np.arange(40) < 10))[:, None]
+    spectrum = least_squares._decompose(x, x, 0.3, root)
+    weighed = least_squares._solve(spectrum, targets * root, 0.1)
+    rows = np.concatenate([np.arange(40), np.arange(10)])
+    k = least_squares._kernel(x, x, 0.3).astype(np.float64)
+    phi = k[rows]
+    repeated = np.linalg.solve(phi.T @ phi + 0.1 * k, phi.T @ targets[rows])
+    np.testing.assert_allclose(k @ weighed, k @ repeated, atol=1e-3)
+
+
 def test_landmarks_come_close_to_the_whole_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     features, labels, _ = world(n=300)
     monkeypatch.setattr(least_squares, "WIDTHS", least_squares.WIDTHS_MANY)
@@ -178,3 +192,35 @@ def test_says_that_it_was_not_fitted(ask: str) -> None:
             "state": aligner.state,
             "dim": lambda: aligner.dim,
         }[ask]()
+
+
+def few_labels(
+    noise: float = 1.6,
+) -> tuple[Supervision, dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Pictures that are hard to tell apart with easy texts, and four labels a category."""
+    features, labels, truth = world(n=300, noise=noise, categories=4)
+    features["text"] = world(n=300, noise=0.2, categories=4)[0]["text"]
+    rare = {m: np.where(np.arange(300)[:, None] < 16, x, 0) for m, x in labels.items()}
+    pairs = {("text", "image"): np.stack([np.arange(200), np.arange(200)], 1)}
+    return Supervision(rare, pairs), features, truth
+
+
+def hits(aligner: PosteriorAligner, features: dict[str, np.ndarray], truth: np.ndarray) -> float:
+    new = slice(200, 300)
+    return float((aligner.embed("image", features["image"][new]).argmax(1) == truth[new]).mean())
+
+
+def test_pictures_learn_their_categories_from_the_texts_that_describe_them() -> None:
+    known, features, truth = few_labels()
+    alone = PosteriorAligner().fit(features, Supervision(known.labels))
+    linked = PosteriorAligner().fit(features, known)
+    assert hits(linked, features, truth["image"]) > hits(alone, features, truth["image"]) + 0.05
+
+
+def test_wrong_links_do_little_harm() -> None:
+    known, features, truth = few_labels()
+    pairs = known.pairs["text", "image"].copy()
+    pairs[:, 1] = np.random.default_rng(0).permutation(pairs[:, 1])
+    alone = PosteriorAligner().fit(features, Supervision(known.labels))
+    wrong = PosteriorAligner().fit(features, Supervision(known.labels, {("text", "image"): pairs}))
+    assert hits(wrong, features, truth["image"]) > hits(alone, features, truth["image"]) - 0.05

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +18,7 @@ from graphretrieval.evaluation.controls import (
     NOISE,
     POISONED_SHARE,
     controlled,
+    learned_from,
     poisoned,
     rewired,
 )
@@ -103,3 +105,31 @@ def test_each_control_takes_one_thing_away() -> None:
         assert (found.messages is g) is same
         assert found.paths is (control != "no_path")
         assert (config["refiner"] == "none") is (control == "no_gnn")
+
+
+@pytest.mark.parametrize(
+    ("control", "left", "true"),
+    [("no_graph", 0.0, 0.0), ("dropped", 0.5, 0.5), ("rewired", 1.0, 0.02), ("full", 1.0, 1.0)],
+)
+def test_links_that_labels_travel_along_are_changed_and_categories_stay(
+    control: str, left: float, true: float
+) -> None:
+    g = replace(graph(), relations=("DESCRIBES", "IN_CATEGORY", "RELATED_TO"))
+    learned = learned_from(material(g), control, 0)
+    assert learned.messages is g
+    assert edges(learned.graph, 1) == edges(g, 1)
+    links = edges(g, 0) + edges(g, 2)
+    found = edges(learned.graph, 0) + edges(learned.graph, 2)
+    assert found.total() == pytest.approx(left * links.total(), rel=0.1)
+    assert (found & links).total() == pytest.approx(true * links.total(), rel=0.1, abs=40)
+
+
+@pytest.mark.parametrize("control", ["full", "no_gnn", "no_path"])
+def test_what_leaves_the_graph_alone_is_not_learned_again(control: str) -> None:
+    m = material(replace(graph(), relations=("DESCRIBES", "IN_CATEGORY", "RELATED_TO")))
+    assert learned_from(m, control, 0) is m
+
+
+def edges(g: Graph, relation: int) -> Counter[tuple[int, int]]:
+    mine = g.relation == relation
+    return Counter(zip(g.src[mine].tolist(), g.dst[mine].tolist(), strict=True))
