@@ -186,6 +186,8 @@ class _Task:
 
     def learn(self, targets: Array, weights: Array) -> _Learned | None:
         """A classifier from rows of some weight; None without two categories to tell apart."""
+        if targets.shape[1] < 2:
+            return None
         guessed = np.zeros(targets.shape, np.bool_)
         guessed[np.arange(len(targets)), targets.argmax(1)] = (weights > 0) & ~self.labelled
         columns = np.flatnonzero(((self.labels > 0) | guessed).sum(0) >= LEAST)

@@ -224,3 +224,11 @@ def test_wrong_links_do_little_harm() -> None:
     alone = PosteriorAligner().fit(features, Supervision(known.labels))
     wrong = PosteriorAligner().fit(features, Supervision(known.labels, {("text", "image"): pairs}))
     assert hits(wrong, features, truth["image"]) > hits(alone, features, truth["image"]) - 0.05
+
+
+@pytest.mark.parametrize("categories", [0, 1])
+def test_without_two_categories_there_is_nothing_to_learn(categories: int) -> None:
+    features, labels, _ = world()
+    few = {m: x[:, :categories] for m, x in labels.items()}
+    with pytest.raises(NothingToLearn, match="two categories"):
+        PosteriorAligner().fit(features, Supervision(few))
