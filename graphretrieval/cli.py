@@ -288,7 +288,7 @@ def evaluate(
 ) -> None:
     """Measure retrieval by a named protocol, each figure beside chance and the controls."""
     from graphretrieval import render
-    from graphretrieval.evaluation import protocols
+    from graphretrieval.evaluation import protocols, results
 
     config = _given.config = _learning(method, refiner)
     plan = protocols.Plan(
@@ -319,7 +319,7 @@ def evaluate(
     if json or _given.json:
         render.print_json(result.to_json())
     else:
-        protocols.print_result(result)
+        results.print_result(result)
 
 
 @app.command()

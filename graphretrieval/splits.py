@@ -50,13 +50,18 @@ def hold_out(
     Raises:
         ConfigError: the share is not between 0 and 1.
     """
-    n = max(1, len(graph.ids))
-    node = np.arange(n) if groups is None else _first_of_group(groups)
-    a, b = node[graph.src[edges]], node[graph.dst[edges]]
-    pair, member = np.unique(np.minimum(a, b) * n + np.maximum(a, b), return_inverse=True)
-    # ids hold no line break
-    names = [f"{graph.ids[p // n]}\n{graph.ids[p % n]}" for p in pair.tolist()]
-    return np.asarray(_sides(names, (1 - share, share), seed)[member] == 1, np.bool_)
+    node = np.arange(len(graph.ids)) if groups is None else _first_of_group(groups)
+    return np.asarray(_sides_of_pairs(graph, edges, node, (1 - share, share), seed) == 1, np.bool_)
+
+
+def folds(graph: Graph, count: int, seed: int) -> list[Bools]:
+    """All edges in so many parts ``(m,)`` each, every edge in one.
+
+    Both directions between two nodes, and all relations between them, go together.
+    """
+    edges, node = np.arange(len(graph.src)), np.arange(len(graph.ids))
+    side = _sides_of_pairs(graph, edges, node, (1 / count,) * count, seed)
+    return [np.asarray(side == i, np.bool_) for i in range(count)]
 
 
 def components(graph: Graph, edges: Ints, contents: Sequence[str | None] | None = None) -> Ints:
@@ -76,6 +81,18 @@ def components(graph: Graph, edges: Ints, contents: Sequence[str | None] | None 
         a, b = np.concatenate([a, np.arange(n)]), np.concatenate([b, np.array(twin, np.int64)])
     matrix = csr_matrix((np.ones(len(a), np.bool_), (a, b)), (n, n))
     return _first_of_group(connected_components(matrix, directed=False)[1])
+
+
+def _sides_of_pairs(
+    graph: Graph, edges: Ints, node: Ints, shares: Sequence[float], seed: int
+) -> Ints:
+    """A side for each edge; ``node[row]`` stands for the row, so that twins go together."""
+    n = max(1, len(graph.ids))
+    a, b = node[graph.src[edges]], node[graph.dst[edges]]
+    pair, member = np.unique(np.minimum(a, b) * n + np.maximum(a, b), return_inverse=True)
+    # ids hold no line break
+    names = [f"{graph.ids[p // n]}\n{graph.ids[p % n]}" for p in pair.tolist()]
+    return _sides(names, shares, seed)[member]
 
 
 def _first_of_group(groups: Ints) -> Ints:

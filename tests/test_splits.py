@@ -63,6 +63,15 @@ def test_all_links_between_two_nodes_are_held_out_together() -> None:
     assert 0.15 < held.mean() < 0.45
 
 
+def test_folds_share_all_edges_out_and_keep_two_nodes_edges_together() -> None:
+    pairs = [(i, i + 100) for i in range(100)]
+    g = graph(200, [*pairs, *((b, a) for a, b in pairs)], [0] * 100 + [1] * 100)
+    folds = np.stack(splits.folds(g, 5, 0))
+    assert (folds.sum(axis=0) == 1).all()
+    np.testing.assert_array_equal(folds[:, :100], folds[:, 100:])
+    assert (folds.sum(axis=1) > 10).all()
+
+
 def test_twins_of_a_held_out_link_go_with_it() -> None:
     # pictures 0 … 99, and two captions of each that say the same
     edges = [(100 + 2 * i + j, i) for i in range(100) for j in (0, 1)]

@@ -4,7 +4,7 @@ inductive   test items arrive without any edge; the gallery is the other test it
 few-labels  some training items per category and modality keep their category; the others are only
             linked; test items have no edges
 connected   the gallery is the whole database with its edges; the query is a description taken out
-links       a share of the links between items is hidden; rank the missing ends
+links       a fold of the edges of every relation is hidden; rank the missing ends
 """
 
 from __future__ import annotations
@@ -12,16 +12,28 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from graphretrieval import metrics, render, splits
+from graphretrieval import splits
 from graphretrieval.config import Config
 from graphretrieval.errors import NotFitted, NothingToLearn, QueryError
 from graphretrieval.evaluation.controls import CONTROLS, NOISE, controlled, learned_from
+from graphretrieval.evaluation.links import link_runs
+from graphretrieval.evaluation.results import (
+    COMPARED,
+    FUSED,
+    Direction,
+    Directions,
+    Result,
+    Row,
+    compared,
+    measured,
+    summary,
+)
 from graphretrieval.evaluation.slices import slices
 from graphretrieval.folding import fold
 from graphretrieval.protocols import Progress, silent
@@ -33,13 +45,10 @@ from graphretrieval.retriever.material import Material, embed
 from graphretrieval.retriever.model import Model, gate
 from graphretrieval.sources.limits import Limits
 from graphretrieval.sources.media import MediaReader
-from graphretrieval.types import DESCRIBES, IN_CATEGORY, JSON, Array, Bools, Graph, Ints, Node
+from graphretrieval.types import DESCRIBES, IN_CATEGORY, JSON, Array, Graph, Ints, Node
 
 PROTOCOLS = ("inductive", "few-labels", "connected", "links")
 TEST_SHARE = 0.2
-# directions of a links protocol with fewer hidden links say nothing
-LEAST = 10
-FUSED = "default"
 
 
 @dataclass(frozen=True)
@@ -72,31 +81,6 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Result:
-    """Rows per direction and control, and what they add up to."""
-
-    data: str
-    protocol: Mapping[str, JSON]
-    rows: list[dict[str, JSON]]
-    summary: dict[str, dict[str, JSON]]
-    paired: list[dict[str, JSON]]
-    seconds: float
-    peak_mb: float
-
-    def to_json(self) -> dict[str, JSON]:
-        """The result as ``evaluate --out`` writes it."""
-        return {
-            "data": self.data,
-            "protocol": dict(self.protocol),
-            "rows": self.rows,
-            "summary": self.summary,
-            "paired": self.paired,
-            "seconds": round(self.seconds, 1),
-            "peak_mb": round(self.peak_mb, 1),
-        }
-
-
-@dataclass(frozen=True)
 class Trial:
     """One split, ready to be learned on and scored.
 
@@ -109,19 +93,6 @@ class Trial:
     hidden: Ints
     directions: list[Direction]
     relevance: str
-
-
-@dataclass(frozen=True)
-class Direction:
-    """Queries of one modality over a gallery of another, and which answers are right."""
-
-    source: str
-    target: str
-    queries: Ints = field(repr=False)
-    gallery: Ints = field(repr=False)
-    right: Bools = field(repr=False)
-    ignored: Bools | None = field(default=None, repr=False)
-    slice: str = "all"
 
 
 def evaluate_folder(
@@ -147,11 +118,18 @@ def evaluate(
     started = time.perf_counter()
     graph, nodes = restricted(kb, plan)
     rows: list[dict[str, JSON]] = []
-    ap: dict[str, list[_Directions]] = {}
+    scores: dict[str, dict[str, list[Directions]]] = {name: {} for name in COMPARED}
     for seed in range(plan.seeds):
-        for control, found in _runs(kb, graph, nodes, plan, seed, progress):
+        runs = (
+            link_runs(kb, graph, _controls(plan), seed, progress)
+            if plan.protocol == "links"
+            else _runs(kb, graph, nodes, plan, seed, progress)
+        )
+        for control, found in runs:
             rows += [{**row, "control": control, "seed": seed} for row, _ in found]
-            ap.setdefault(control, []).append([v for _, v in found if v is not None])
+            for name, of in scores.items():
+                counted = [v[name] for _, v in found if v is not None]
+                of.setdefault(control, []).append(counted)
     if not rows:
         raise NothingToLearn("no direction has queries with right answers in this collection")
     protocol = {name: value for name, value in vars(plan).items() if value is not None}
@@ -159,8 +137,13 @@ def evaluate(
         data or str(kb.path),
         {"name": plan.protocol, **protocol},
         rows,
-        {control: _summary(values) for control, values in ap.items()},
-        [_compared("full", other, ap) for other in ap if other != "full"],
+        {control: summary(values) for control, values in scores["ap"].items()},
+        [
+            compared("full", other, name, of)
+            for name, of in scores.items()
+            for other in of
+            if other != "full"
+        ],
         time.perf_counter() - started,
         _peak_mb(),
     )
@@ -173,11 +156,10 @@ def _runs(
     plan: Plan,
     seed: int,
     progress: Progress,
-) -> Iterator[tuple[str, list[_Row]]]:
+) -> Iterator[tuple[str, list[Row]]]:
     trial, encoders = prepare(kb, graph, nodes, plan, seed, progress)
     truth = align(trial.material, encoders, kb.config, seed=seed, progress=progress)
-    controls = CONTROLS if plan.controls else CONTROLS[:1]
-    for control in (*controls, *(NOISE if plan.noise else ())):
+    for control in _controls(plan):
         material, config = controlled(trial.material, kb.config, control, seed)
         aligned = truth
         if plan.protocol == "few-labels":  # labels travel along edges before messages do
@@ -199,6 +181,15 @@ def _runs(
         yield control, [row for f in found for row in _rows(plan, *f, graph, nodes)]
 
 
+def _controls(plan: Plan) -> tuple[str, ...]:
+    return (*(CONTROLS if plan.controls else CONTROLS[:1]), *(NOISE if plan.noise else ()))
+
+
+def _relevance(plan: Plan) -> str:
+    given = "category" if plan.protocol in ("inductive", "few-labels") else "instance"
+    return plan.relevance or given
+
+
 def prepare(
     kb: Retriever,
     graph: Graph,
@@ -213,7 +204,6 @@ def prepare(
         "inductive": _inductive,
         "few-labels": _few_labels,
         "connected": _connected,
-        "links": _links,
     }[plan.protocol]
     seen, hidden, directions, relevance = make(graph, places, nodes, plan, seed)
     visible = np.ones(len(graph.ids), np.bool_)
@@ -449,116 +439,22 @@ def _stripped(places: Places, share: float, seed: int) -> Ints:
     return gallery[np.random.default_rng(seed).random(len(gallery)) < share]
 
 
-def _links(graph: Graph, places: Places, nodes: Mapping[int, Node], plan: Plan, seed: int) -> Split:
-    edges = corpus.instance_edges(graph)
-    held = splits.hold_out(graph, edges, TEST_SHARE, seed)
-    test = (
-        edges[held] if held.dtype == np.bool_ and len(held) == len(edges) else np.flatnonzero(held)
-    )
-    keep = np.ones(len(graph.src), np.bool_)
-    keep[test] = False
-    seen = graph.with_edges(keep)
-    directions = []
-    for source, rows in places.rows.items():
-        for target, gallery in places.rows.items():
-            mine = test[np.isin(graph.src[test], rows) & np.isin(graph.dst[test], gallery)]
-            if len(mine) < LEAST:
-                continue
-            src = graph.src[mine].astype(np.int64)
-            dst = graph.dst[mine].astype(np.int64)
-            right = gallery[None, :] == dst[:, None]
-            known = corpus.relevance(seen, src, gallery, "instance") & ~right
-            directions.append(Direction(source, target, src, gallery, right, known))
-    return seen, np.empty(0, np.int64), directions, "instance"
-
-
-_Row = tuple[dict[str, JSON], Array | None]
-_Directions = Sequence[Array]  # the AP of each direction's queries
-
-
 def _rows(
     plan: Plan, d: Direction, method: str, scores: Array, graph: Graph, nodes: Mapping[int, Node]
-) -> Iterator[_Row]:
+) -> Iterator[Row]:
     """A direction's row with the AP of its queries where it counts, then those of its slices."""
-    row, ap = _measured(plan, d, method, scores)
-    yield row, ap if method == FUSED else None
+    row, values = measured(_relevance(plan), d, method, scores)
+    yield row, values if method == FUSED else None
     if method != FUSED:
         return
     for name, mine in slices(plan.slices, d.queries, graph, nodes):
         if d.right[mine].any():
             name = name if d.slice == "all" else f"{d.slice}, {name}"
             part = replace(d, queries=d.queries[mine], right=d.right[mine], slice=name)
-            yield _measured(plan, part, method, scores[mine])[0], None
-
-
-def _measured(
-    plan: Plan, d: Direction, method: str, scores: Array
-) -> tuple[dict[str, JSON], Array]:
-    values = metrics.evaluate(scores, d.right)
-    kept = d.right.any(axis=1)
-    row: dict[str, JSON] = {
-        "method": method,
-        "relevance": plan.relevance
-        or ("category" if plan.protocol in PROTOCOLS[:2] else "instance"),
-        "source": d.source,
-        "target": d.target,
-        "slice": d.slice,
-        "map": float(values["ap"].mean()),
-        **{name: float(v.mean()) for name, v in values.items() if name != "ap"},
-        "hubness@10": metrics.hubness(scores[kept]),
-        "chance_map": float(metrics.chance_map(d.right[kept]).mean()),
-        "n_query": int(kept.sum()),
-        "n_gallery": len(d.gallery),
-    }
-    return row, values["ap"]
-
-
-def _summary(values: Sequence[_Directions]) -> dict[str, JSON]:
-    """Mean over seeds and directions of mean AP, and its bootstrap interval over queries."""
-    lo, hi = metrics.interval(_means(values))
-    return {"mean_map": float(np.mean([v.mean() for s in values for v in s])), "ci95": [lo, hi]}
-
-
-def _compared(a: str, b: str, ap: Mapping[str, Sequence[_Directions]]) -> dict[str, JSON]:
-    """Paired bootstrap over queries of the difference of means over seeds and directions."""
-    gaps = [
-        [x - y for x, y in zip(one, other, strict=True)]
-        for one, other in zip(ap[a], ap[b], strict=True)
-    ]
-    means = _means(gaps)
-    return {
-        "a": a,
-        "b": b,
-        "difference": float(np.mean([g.mean() for s in gaps for g in s])),
-        "ci95": list(metrics.interval(means)),
-        "p": metrics.two_sided(means),
-    }
-
-
-def _means(values: Sequence[_Directions]) -> Array:
-    """Means over seeds and directions of resampled means over queries, ``(draws,)``.
-
-    Seeds draw the same queries: the same ones asked again are no further evidence.
-    """
-    drawn = [metrics.resampled_means(v, seed=i) for s in values for i, v in enumerate(s)]
-    return np.asarray(np.mean(drawn, axis=0), np.float32)
+            yield measured(_relevance(plan), part, method, scores[mine])[0], None
 
 
 def _peak_mb() -> float:
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def print_result(result: Result) -> None:
-    """The rows as a table, then each control's mean and what the graph is worth."""
-    columns = ["control", "method", "source", "target", "slice", "map", "recall@1", "recall@10"]
-    columns += ["precision@10", "ndcg@10", "mrr", "chance_map", "n_query", "n_gallery"]
-    render.print_rows(result.rows, columns)
-    summary = [
-        {"control": c, "mean mAP": s["mean_map"], "95 % from": s["ci95"][0], "to": s["ci95"][1]}
-        for c, s in result.summary.items()
-    ]
-    render.print_rows(summary, ("control", "mean mAP", "95 % from", "to"))
-    if result.paired:
-        render.print_rows(result.paired, ("a", "b", "difference", "ci95", "p"))

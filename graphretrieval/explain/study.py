@@ -26,7 +26,8 @@ from graphretrieval.arrays import csr
 from graphretrieval.config import Config
 from graphretrieval.errors import NotFitted, NothingToLearn
 from graphretrieval.evaluation import protocols
-from graphretrieval.evaluation.protocols import Direction, Plan, Trial, kind_of
+from graphretrieval.evaluation.protocols import Plan, Trial, kind_of
+from graphretrieval.evaluation.results import Direction
 from graphretrieval.explain import deletion
 from graphretrieval.protocols import Progress, Ranker, silent
 from graphretrieval.rankers.ways import ways

@@ -148,3 +148,18 @@ def cache_of(config: Config) -> Any:
     from graphretrieval.encoders.cache import FeatureCache
 
     return FeatureCache(Path(config["cache_dir"]).expanduser() / "features")
+
+
+def of_names(encoder: AnyEncoder, nodes: Sequence[Node]) -> Array:
+    """Features of the names of nodes that are not searched ``(n, d)``; zeros for nameless ones."""
+    names = [_name_of(node) for node in nodes]
+    x = np.zeros((len(names), encoder.dim), np.float32)
+    has = [i for i, name in enumerate(names) if name]
+    if has:
+        x[has] = encoder.encode([TextContent(names[i]) for i in has])
+    return x
+
+
+def _name_of(node: Node) -> str:
+    bare = node.id if node.modality == Modality.CATEGORY else ""
+    return node.title or node.text or bare

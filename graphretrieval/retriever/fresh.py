@@ -14,7 +14,7 @@ from graphretrieval.retriever.bundle import Embedded
 from graphretrieval.retriever.model import PROBABILITIES, Model
 from graphretrieval.sources.limits import Limits
 from graphretrieval.sources.media import MediaReader
-from graphretrieval.types import Array, Graph, Modality, Node, TextContent
+from graphretrieval.types import SEARCHED, Array, Graph, Modality, Node
 
 
 def raw_of(model: Model, nodes: Sequence[Node], config: Config) -> dict[str, Array]:
@@ -26,8 +26,8 @@ def raw_of(model: Model, nodes: Sequence[Node], config: Config) -> dict[str, Arr
     with MediaReader(Limits.of(config)) as reader:
         for modality, places in by.items():
             mine = [nodes[i] for i in places]
-            if modality == Modality.CATEGORY:
-                _name_categories(model, mine, places, out)
+            if modality not in SEARCHED:
+                _place_by_name(model, mine, places, out)
                 continue
             if modality in model.encoders:
                 found = {modality: features.encode(model.encoders[modality], mine, reader, config)}
@@ -46,16 +46,16 @@ def _brought(modality: str, nodes: Sequence[Node]) -> dict[str, Array]:
         return {}  # their file was moved away: as for media, the rows stay zero
 
 
-def _name_categories(
+def _place_by_name(
     model: Model, nodes: Sequence[Node], places: Sequence[int], out: dict[str, Array]
 ) -> None:
-    """A category is one-hot among the posteriors, elsewhere where its name lies."""
+    """A node that is not searched lies where its name does; a category is one-hot of posteriors."""
     if Modality.TEXT in model.encoders:
-        names = [TextContent(n.title or n.text or n.id) for n in nodes]
-        x = np.asarray(model.encoders[Modality.TEXT].encode(names), np.float32)
-        for block, rows in model.align(Modality.TEXT, x).items():
+        x = features.of_names(model.encoders[Modality.TEXT], nodes)
+        has = x.any(axis=1)
+        for block, rows in model.align(Modality.TEXT, x[has]).items():
             if block != PROBABILITIES:
-                out[block][places] = rows
+                out[block][np.array(places)[has]] = rows
     column = {name: i for i, name in enumerate(model.categories)}
     posteriors = out.get(PROBABILITIES)
     if posteriors is not None and posteriors.shape[1] == len(column):

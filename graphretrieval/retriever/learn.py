@@ -141,10 +141,7 @@ def weigh(
     progress: Progress = silent,
 ) -> Model:
     """Choose refiners and gates on the validation part, then join them with the final aligners."""
-    model = Model(dict(encoders), dict(aligned.draft), categories=aligned.categories)
-    model.askers = _askers(material, seed)
-    raw = embed(model, material)
-    _fit_refiners(model, material, raw, config, seed, progress)
+    model, raw = refined(aligned, material, encoders, config, seed=seed, progress=progress)
     report = fit_gates(
         model,
         material,
@@ -164,6 +161,23 @@ def weigh(
         items={m: len(r) for m, r in material.places.rows.items()},
     )
     return model
+
+
+def refined(
+    aligned: Aligned,
+    material: Material,
+    encoders: Mapping[str, Encoder[Any]],
+    config: Config,
+    *,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> tuple[Model, dict[str, Array]]:
+    """A model of draft aligners, with refiners chosen on the validation part; its raw vectors."""
+    model = Model(dict(encoders), dict(aligned.draft), categories=aligned.categories)
+    model.askers = _askers(material, seed)
+    raw = embed(model, material)
+    _fit_refiners(model, material, raw, config, seed, progress)
+    return model, raw
 
 
 def _askers(material: Material, seed: int) -> dict[str, tuple[str, ...]]:

@@ -28,7 +28,8 @@ class Material:
     """All that learning starts from: the graph, features per modality, and the texts' words.
 
     ``graph`` is the truth that is learned from. ``messages`` has the edges that vectors are
-    refined and paths walked over: the same, unless a control replaces them. ``texts[row]`` are
+    refined and paths walked over: the same, unless a control replaces them. ``name_features`` are
+    those of the names of nodes that are not searched, in row order. ``texts[row]`` are
     the words of a text node, to be searched by; ``kinds[row]`` is
     the kind of a text, ``langs[row]`` its language; ``visible`` marks nodes that are in the
     collection as far as learning may know (test items of a protocol are not), ``validation`` those
@@ -41,7 +42,7 @@ class Material:
     messages: Graph
     places: Places
     features: Mapping[str, Array]
-    category_features: Array | None
+    name_features: Array | None
     texts: Mapping[int, str]
     kinds: npt.NDArray[np.str_]
     langs: npt.NDArray[np.str_]
@@ -103,5 +104,5 @@ def _is_variant(a: str, b: str) -> bool:
 def embed(model: Model, material: Material) -> dict[str, Array]:
     """Unscaled block vectors of all nodes of the material."""
     return embed_nodes(
-        model, material.graph, material.places, material.features, material.category_features
+        model, material.graph, material.places, material.features, material.name_features
     )

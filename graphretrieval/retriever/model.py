@@ -95,12 +95,13 @@ def embed_nodes(
     graph: Graph,
     places: Places,
     features: Mapping[str, Array],
-    category_features: Array | None,
+    name_features: Array | None,
 ) -> dict[str, Array]:
     """Unscaled block vectors of all nodes, ``(n, d_block)``.
 
-    Items are embedded by their features. A category is one-hot among the posteriors and, in the
-    other blocks, where its name lies.
+    Items are embedded by their features. Other nodes lie where their names do, in blocks that texts
+    have; a category is one-hot among the posteriors. ``name_features`` are ``(those nodes, d)``,
+    zeros for nodes without a name.
     """
     n = len(graph.ids)
     out = {name: np.zeros((n, a.dim), np.float32) for name, a in model.aligners.items()}
@@ -108,9 +109,10 @@ def embed_nodes(
         if modality in features:
             for name, x in model.align(modality, features[modality]).items():
                 out[name][rows] = x
-    named = graph.rows_of("category")
-    if category_features is not None and len(named):
-        for name, x in model.align("text", category_features).items():
+    if name_features is not None:
+        has = name_features.any(axis=1)
+        named = np.flatnonzero(places.at < 0)[has]
+        for name, x in model.align("text", name_features[has]).items():
             if name != PROBABILITIES:
                 out[name][named] = x
     if PROBABILITIES in out:

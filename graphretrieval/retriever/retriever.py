@@ -303,7 +303,7 @@ class Retriever:
                 messages=graph,
                 places=places,
                 features=x,
-                category_features=self._category_features(graph, encoders),
+                name_features=self._name_features(graph, places, encoders),
                 texts={int(r): c.text for r, c in zip(text_rows, said, strict=True)},
                 kinds=kinds,
                 langs=langs,
@@ -337,12 +337,13 @@ class Retriever:
         found = self.store.get([graph.ids[i] for i in rows])
         return [node for node in found if node is not None]
 
-    def _category_features(self, graph: Graph, encoders: Mapping[str, Any]) -> Array | None:
-        rows = graph.rows_of(Modality.CATEGORY)
+    def _name_features(
+        self, graph: Graph, places: Places, encoders: Mapping[str, Any]
+    ) -> Array | None:
+        rows = np.flatnonzero(places.at < 0)
         if not len(rows) or Modality.TEXT not in encoders:
             return None
-        names = [TextContent(n.title or n.text or n.id) for n in self._nodes(graph, rows)]
-        return np.asarray(encoders[Modality.TEXT].encode(names), np.float32)
+        return features.of_names(encoders[Modality.TEXT], self._nodes(graph, rows))
 
     def save(self, folder: Path | str) -> None:
         """Copy the model in service into a new folder of its own.

@@ -1,0 +1,258 @@
+"""Which node is the other end of a missing link? Content, vectors, walks and neighbourhoods.
+
+For one node and one relation every node that could stand at the other end gets columns of numbers;
+a small ranker per relation, fitted on links hidden for it, says what each is worth. Any relation is
+taken, between any kinds of nodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+from scipy.sparse import csr_matrix, diags_array
+
+from graphretrieval import registry
+from graphretrieval.protocols import Ranker
+from graphretrieval.rankers.walks import Walker
+from graphretrieval.retriever.material import Material
+from graphretrieval.retriever.model import Model, vectors_of
+from graphretrieval.types import Array, Bools, Graph, Ints
+
+#: What is measured beside the vectors of each block.
+SHAPE = ("path", "neighbours", "pagerank", "degree")
+# hidden links of a relation that a ranker is fitted on, and what they are sought among
+MOST, GALLERY = 200, 500
+# with fewer links of its own a relation is ranked as all are together
+FEWEST = 20
+# the share of a validation item's edges that is hidden at once: the others still describe it
+HIDDEN_SHARE = 0.3
+# PageRank: the chance to begin anew, and steps (what is left after four is under a half)
+RESTART, STEPS = 0.15, 4
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Links that are asked for from one end: ``(node, relation, ?)``, or backwards ``(?, …)``.
+
+    ``right`` and ``ignored`` are ``(q, g)``: links to be found, and links that are known.
+    """
+
+    relation: str
+    source: str
+    target: str
+    backwards: bool
+    queries: Ints = field(repr=False)
+    gallery: Ints = field(repr=False)
+    right: Bools = field(repr=False)
+    ignored: Bools = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """As tables show it: ``DESCRIBES``, or ``DESCRIBES, backwards``."""
+        return f"{self.relation}, backwards" if self.backwards else self.relation
+
+
+def asked(
+    graph: Graph, hidden: Ints, seed: int, *, most: int = MOST, gallery: int = GALLERY
+) -> list[Asked]:
+    """Questions made of hidden edges, from both ends, by relation and kinds of ends.
+
+    Args:
+        graph: with the hidden edges in it.
+        hidden: positions of edges.
+        seed: of the draws.
+        most: questions of one kind, at most.
+        gallery: what is chosen from beside right answers, at most.
+    """
+    rng = np.random.default_rng(seed)
+    hidden = hidden[graph.src[hidden] != graph.dst[hidden]]
+    codes = np.stack([graph.relation, graph.modality[graph.src], graph.modality[graph.dst]], 1)
+    out = []
+    for relation, a, b in np.unique(codes[hidden], axis=0).tolist():
+        mine = hidden[(codes[hidden] == (relation, a, b)).all(1)]
+        for backwards in (False, True):
+            ends = (graph.dst, graph.src) if backwards else (graph.src, graph.dst)
+            ask, answer = (x.astype(np.int64) for x in ends)
+            queries = np.sort(rng.permutation(np.unique(ask[mine]))[:most])
+            wanted = answer[mine[np.isin(ask[mine], queries)]]
+            others = rng.permutation(np.flatnonzero(graph.modality == (a if backwards else b)))
+            among = np.union1d(wanted, others[:gallery])
+            right = _matrix(ask[mine], answer[mine], len(graph.ids))[queries][:, among]
+            same = graph.edges_of(graph.relations[relation])
+            linked = _matrix(ask[same], answer[same], len(graph.ids))[queries][:, among]
+            truth = right.toarray() > 0
+            known = (linked.toarray() > 0) & ~truth | (queries[:, None] == among[None, :])
+            kinds = [graph.modalities[x] for x in ((b, a) if backwards else (a, b))]
+            out.append(
+                Asked(
+                    graph.relations[relation], kinds[0], kinds[1], backwards,
+                    queries, among, truth, known,
+                )
+            )  # fmt: skip
+    return out
+
+
+def _matrix(rows: Ints, columns: Ints, n: int) -> csr_matrix:
+    return csr_matrix((np.ones(len(rows), np.float32), (rows, columns)), (n, n))
+
+
+# which end's vector is refined
+_ENDS = (("", ""), ("", "+"), ("+", ""), ("+", "+"))
+
+
+class LinkScorer:
+    """Columns of pairs over one graph; ``paths`` off leaves out walks and neighbourhoods."""
+
+    def __init__(
+        self, model: Model, graph: Graph, material: Material, raw: Mapping[str, Array]
+    ) -> None:
+        self.graph, self.paths = graph, material.paths
+        self.vectors = vectors_of(model, graph, material.places, raw)
+        self.walker = Walker(graph)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names: each block's raw vectors; one end refined, the other, and both; the shape."""
+        blocks = list(self.vectors.raw)
+        return tuple(f"{a}{b}{c}" for a, c in _ENDS for b in blocks) + SHAPE
+
+    def columns_of(self, asked: Asked) -> Array:
+        """``(q, g, p)`` of every node of the gallery for every query."""
+        q, g = asked.queries, asked.gallery
+        raw, refined = self.vectors.raw, self.vectors.refined
+        ends = [(raw, raw), (raw, refined), (refined, raw), (refined, refined)]
+        out = [a[b][q] @ c[b][g].T for a, c in ends for b in raw]
+        return np.stack([*out, *self._shape(asked)], axis=2).astype(np.float32)
+
+    def _shape(self, asked: Asked) -> list[Array]:
+        q, g = asked.queries, asked.gallery
+        none = np.zeros((len(q), len(g)), np.float32)
+        if not self.paths or not len(self.graph.src):
+            return [none] * len(SHAPE)
+        targets = np.zeros(len(self.graph.ids), np.bool_)
+        targets[g] = True
+        ones = np.ones(len(q), np.float32)
+        walks = self.walker.search(np.arange(len(q) + 1), q, ones, targets=targets)
+        path = none.copy()
+        owner = np.repeat(np.arange(len(q)), np.diff(walks.indptr))
+        path[owner, np.searchsorted(g, walks.rows)] = walks.strength
+        both, share = self._both, self._share
+        common = (both[q] @ self._rarity @ both[g].T).toarray()
+        begin = csr_matrix((ones, (np.arange(len(q)), q)), (len(q), both.shape[0]))
+        at = (begin * RESTART).toarray()
+        rank = at.copy()
+        for _ in range(STEPS):
+            at = (1 - RESTART) * (share.T @ at.T).T
+            rank += at
+        edges = self.graph.edges_of(asked.relation)
+        end = self.graph.src if asked.backwards else self.graph.dst
+        degree = np.log1p(np.bincount(end[edges], minlength=len(self.graph.ids)))[g]
+        rank = np.log1p(rank[:, g] * both.shape[0])
+        return [path, common, rank, np.broadcast_to(degree, none.shape)]
+
+    @cached_property
+    def _both(self) -> csr_matrix:
+        """Who is linked to whom, either way ``(n, n)``."""
+        src, dst = self.graph.src.astype(np.int64), self.graph.dst.astype(np.int64)
+        n = len(self.graph.ids)
+        out = _matrix(np.concatenate([src, dst]), np.concatenate([dst, src]), n)
+        out.data[:] = 1
+        return out
+
+    @cached_property
+    def _rarity(self) -> csr_matrix:
+        """A neighbour that few share says more (Adamic & Adar 2003)."""
+        degree = np.asarray(self._both.sum(1)).ravel()
+        return csr_matrix(diags_array(1 / np.log(np.maximum(degree, 2))))
+
+    @cached_property
+    def _share(self) -> csr_matrix:
+        degree = np.asarray(self._both.sum(1)).ravel()
+        return csr_matrix(diags_array(1 / np.maximum(degree, 1)) @ self._both)
+
+
+def fit_links(
+    model: Model, material: Material, raw: Mapping[str, Array], *, seed: int = 0
+) -> dict[str, Ranker]:
+    """A ranker for each kind of question, on hidden links of items that aligners did not see.
+
+    Args:
+        model: with draft aligners and refiners.
+        material: what to learn from; ``messages`` are the edges that there are.
+        raw: the model's unscaled block vectors of all nodes.
+        seed: of what is hidden.
+
+    Returns:
+        ``relation>source>target`` (and ``…, backwards>…``) → ranker, and ``""`` for all others.
+    """
+    truth, messages = material.graph, material.messages
+    validation = material.validation
+    touched = np.flatnonzero(validation[truth.src] | validation[truth.dst])
+    hidden = touched[np.random.default_rng(seed).random(len(touched)) < HIDDEN_SHARE]
+    # no other edge between two ends may give their link away, nor may it in a wrong graph
+    kept = ~np.isin(_pair(messages), _pair(truth)[hidden])
+    scorer = LinkScorer(model, messages.with_edges(kept), material, raw)
+    questions = asked(truth, hidden, seed)
+    tables = [_table(scorer, question) for question in questions]
+    rankers = {"": _ranker(tables, seed)}
+    for question, table in zip(questions, tables, strict=True):
+        if table.queries >= FEWEST:
+            rankers[key_of(question)] = _ranker([table], seed)
+    return rankers
+
+
+def _pair(graph: Graph) -> Ints:
+    """A number for the two ends of each edge, whichever way it leads ``(m,)``."""
+    src, dst = graph.src.astype(np.int64), graph.dst.astype(np.int64)
+    return np.minimum(src, dst) * len(graph.ids) + np.maximum(src, dst)
+
+
+def key_of(asked: Asked) -> str:
+    """The ranker's name."""
+    return f"{asked.name}>{asked.source}>{asked.target}"
+
+
+@dataclass(frozen=True)
+class _Table:
+    parts: Array = field(repr=False)  # (n, p)
+    right: Array = field(repr=False)  # (n,)
+    owner: Ints = field(repr=False)  # (n,)
+    queries: int
+
+
+def _table(scorer: LinkScorer, question: Asked) -> _Table:
+    columns = scorer.columns_of(question)
+    keep = ~question.ignored
+    owner = np.nonzero(keep)[0]
+    return _Table(columns[keep], question.right[keep].astype(np.float32), owner, len(columns))
+
+
+def _ranker(tables: Sequence[_Table], seed: int) -> Ranker:
+    ranker: Ranker = registry.resolve("ranker", "fusion")()
+    first = np.cumsum([0, *(t.queries for t in tables)])
+    owner = np.concatenate([t.owner + n for t, n in zip(tables, first, strict=False)])
+    return ranker.fit(
+        np.concatenate([t.parts for t in tables]),
+        np.concatenate([t.right for t in tables]),
+        owner,
+        np.zeros(len(owner), np.float32),
+        seed=seed,
+    )
+
+
+def rank_links(
+    rankers: Mapping[str, Ranker], scorer: LinkScorer, question: Asked, block: int = 32
+) -> Array:
+    """Scores ``(q, g)``; known links are at −∞."""
+    ranker = rankers.get(key_of(question), rankers[""])
+    out = np.empty((len(question.queries), len(question.gallery)), np.float32)
+    for start in range(0, len(out), block):
+        part = replace(question, queries=question.queries[start : start + block])
+        columns = scorer.columns_of(part)
+        flat = ranker.weigh(columns.reshape(-1, columns.shape[2]), 0.0).sum(1)
+        out[start : start + block] = flat.reshape(columns.shape[:2])
+    out[question.ignored] = -np.inf
+    return out
