@@ -291,15 +291,11 @@ class Ranker(Protocol):
     #: on queries it was not fitted on. Empty for a ranker brought back from its state.
     judged: Mapping[str, JSON]
 
-    @property
-    def threshold(self) -> float:
-        """The score under which the best hit is called no match."""
-
     def weigh(self, parts: Array, known: Array | float) -> Array:
         """Contributions ``(n, p)``, linear in the parts; a row's sum is the candidate's score."""
 
-    def confidence(self, scores: Array) -> Array:
-        """Calibrated probability that a hit of this score is right ``(n,)``."""
+    def confidence(self, scores: Array, known: float) -> Array:
+        """Calibrated probability that each of one query's candidates is right ``(n,)``."""
 
     def state(self) -> State:
         """All that was learned."""

@@ -5,6 +5,10 @@ their scales, P(candidate | query) = softmax(w · x), w ≥ 0. Weights grow with
 collection knows the query, ``w = u + k v``: words that it holds are evidence beside their meaning,
 words that it never saw have no other. ``u`` leans towards the best part alone where that surely
 orders new queries better that it was not fitted on, or where these are too few to mix parts by.
+
+How sure a hit is: a logistic curve (Platt 1999) over its score, its share log P(candidate | query),
+which tells a clear winner from one of many, and how surely the query is known, fitted on scores by
+weights that were learned from other queries.
 """
 
 from __future__ import annotations
@@ -29,10 +33,10 @@ SURE = 0.5
 FEW = 20
 # pulls weights together where few queries say anything
 RIDGE = 1e-3
-# hits less sure than this are called no match
-UNSURE = 0.15
 # best candidates of a query that the calibration learns from
 _TOP = 5
+# how often what is asked for is taken not to be there at all
+_ABSENT = 0.2
 
 Floats = npt.NDArray[np.float64]
 
@@ -70,8 +74,8 @@ class FusionRanker:
         owner = np.unique(owner[asked], return_inverse=True)[1]
         self.scale_ = _scale(x, owner)
         x = x / self.scale_
-        self.weights_ = self._chosen(x, k, right, owner, seed)
-        self._calibrate(np.sum(x * self._between(k), axis=1), right, owner)
+        self.weights_, held = self._chosen(x, k, right, owner, seed)
+        self._calibrate(held, k, right, owner)
         return self
 
     def _between(self, known: Floats | float) -> Floats:
@@ -79,11 +83,16 @@ class FusionRanker:
         k = np.clip(np.reshape(known, (-1, 1)), 0, 1)
         return np.asarray(self.weights_[0] + k * self.weights_[1])
 
-    def _chosen(self, x: Floats, k: Floats, right: Bools, owner: Ints, seed: int) -> Floats:
-        """Fitted weights ``(2, p)``, or the best part alone where fitting does not pay."""
+    def _chosen(
+        self, x: Floats, k: Floats, right: Bools, owner: Ints, seed: int
+    ) -> tuple[Floats, Floats]:
+        """Fitted weights ``(2, p)``, or the best part alone where fitting does not pay.
+
+        And scores ``(n,)`` by weights that were fitted without the query.
+        """
         p = x.shape[1]
         if not len(x):
-            return np.full((2, p), 1 / p)
+            return np.full((2, p), 1 / p), np.empty(0)
         both = np.hstack([x, x * k[:, None]])
         single = np.stack([_ap(x[:, i], right, owner) for i in range(p)])  # (p, q)
         fold = np.random.default_rng(seed).integers(0, FOLDS, owner.max() + 1)[owner]
@@ -107,7 +116,8 @@ class FusionRanker:
             if new.sum() < FEW and not better_on_average(judged[0], judged[-1]):
                 share = SHARES[-1]
             out[0] = (1 - share) * out[0] + share * alone
-        return out
+            held += share * (1 - k) * (x @ (alone - out[0])) if share else 0
+        return out, held
 
     def _listnet(self, x: Floats, right: Bools, owner: Ints) -> Floats:
         """u and v, one behind the other ``(2p,)``."""
@@ -135,50 +145,58 @@ class FusionRanker:
             )
         return np.asarray(found.x)
 
-    def _calibrate(self, score: Floats, right: Bools, owner: Ints) -> None:
-        """P(right | score) = 1 / (1 + exp(−(a · score + b))), a ≥ 0 (Platt 1999)."""
-        top = _top(score, owner) if len(score) else np.empty(0, np.int64)
-        s, r = score[top], right[top].astype(np.float64)
+    def _calibrate(self, score: Floats, known: Floats, right: Bools, owner: Ints) -> None:
+        """P(right | evidence) by logistic regression; what scores more is never less sure.
+
+        Each query asks once more as if its answers were not there, so that a clear winner among
+        poor candidates is not taken for an answer.
+        """
+        rest = ~right
+        parts = [
+            _shown(score, known, right, owner),
+            _shown(score[rest], known[rest], right[rest], owner[rest]),
+        ]
+        said, r = (np.concatenate(x) for x in zip(*parts, strict=True))
+        weight = np.repeat((1.0, _ABSENT), [len(x) for x, _ in parts])
         # Platt's smoothed targets keep the slope finite where all are right or wrong
         t = np.where(r > 0, (r.sum() + 1) / (r.sum() + 2), 1 / (len(r) - r.sum() + 2))
 
-        def loss(ab: Floats) -> tuple[float, Floats]:
-            z = ab[0] * s + ab[1]
-            value = float(np.sum(np.logaddexp(0, z) - t * z))
-            gap = 1 / (1 + np.exp(-np.clip(z, -500, 500))) - t
-            return value, np.array([np.sum(gap * s), np.sum(gap)])
+        def loss(w: Floats) -> tuple[float, Floats]:
+            z = said @ w
+            value = float(np.sum(weight * (np.logaddexp(0, z) - t * z)))
+            gap = weight * (1 / (1 + np.exp(-np.clip(z, -500, 500))) - t)
+            return value, gap @ said
 
         found = minimize(
             loss,
-            np.array([1.0, 0.0]),
+            np.array([1.0, 1.0, 0.0, 0.0]),
             jac=True,
             method="L-BFGS-B",
-            bounds=[(0, None), (None, None)],
+            bounds=[(0, None), (0, None), (None, None), (None, None)],
         )
-        self.slope_, self.offset_ = float(found.x[0]), float(found.x[1])
+        self.calibration_ = np.asarray(found.x)
 
     def weigh(self, parts: Array, known: Array | float) -> Array:
         """Contributions ``(n, p)``; ``known`` is one number, or one for each row."""
         k = np.asarray(known, np.float64)
         return np.asarray(parts * (self._between(k) / self.scale_), np.float32)
 
-    def confidence(self, scores: Array) -> Array:
-        """Calibrated probability that a hit of this score is right ``(n,)``."""
-        z = self.slope_ * np.asarray(scores, np.float64) + self.offset_
-        return np.asarray(1 / (1 + np.exp(-np.clip(z, -500, 500))), np.float32)
+    def confidence(self, scores: Array, known: float) -> Array:
+        """Calibrated probability that each candidate of one query is right ``(n,)``.
 
-    @property
-    def threshold(self) -> float:
-        """The score under which the best hit is called no match."""
-        if self.slope_ <= 1e-9:
-            return -np.inf
-        return float((np.log(UNSURE / (1 - UNSURE)) - self.offset_) / self.slope_)
+        Args:
+            scores: ``(n,)`` of all candidates of the query.
+            known: how surely the query is known.
+        """
+        score = np.asarray(scores, np.float64)
+        k = np.full(len(score), np.clip(known, 0, 1))
+        z = _evidence(score, k, np.zeros(len(score), np.int64)) @ self.calibration_
+        return np.asarray(1 / (1 + np.exp(-np.clip(z, -500, 500))), np.float32)
 
     def state(self) -> State:
         """Weights, scales and calibration."""
-        arrays = {"weights": self.weights_, "scale": self.scale_}
-        calibration = {"slope": self.slope_, "offset": self.offset_}
-        return State(arrays, {"ridge": self.ridge, **calibration})
+        arrays = {"weights": self.weights_, "scale": self.scale_, "calibration": self.calibration_}
+        return State(arrays, {"ridge": self.ridge})
 
     @classmethod
     def from_state(cls, state: State) -> Self:
@@ -186,8 +204,29 @@ class FusionRanker:
         ranker = cls(ridge=state.settings["ridge"])
         ranker.weights_ = np.asarray(state.arrays["weights"])
         ranker.scale_ = np.asarray(state.arrays["scale"])
-        ranker.slope_, ranker.offset_ = state.settings["slope"], state.settings["offset"]
+        ranker.calibration_ = np.asarray(state.arrays["calibration"])
         return ranker
+
+
+def _shown(score: Floats, known: Floats, right: Bools, owner: Ints) -> tuple[Floats, Floats]:
+    """Evidence of the best few of each query, and which are right, 0 or 1."""
+    top = _top(score, owner) if len(score) else np.empty(0, np.int64)
+    return _evidence(score, known, owner)[top], right[top].astype(np.float64)
+
+
+def _evidence(score: Floats, known: Floats, owner: Ints) -> Floats:
+    """What confidence is told by ``(n, 4)``: score, log share among its query's, known, and one.
+
+    Candidates of one query stand together.
+    """
+    starts = np.flatnonzero(np.diff(owner, prepend=-1))
+    size = np.diff(np.append(starts, len(owner)))
+    if not len(score):
+        return np.empty((0, 4))
+    best = np.repeat(np.maximum.reduceat(score, starts), size)
+    spread = np.log(np.add.reduceat(np.exp(score - best), starts))
+    share = score - best - np.repeat(spread, size)
+    return np.stack([score, share, known, np.ones_like(score)], axis=1)
 
 
 def _scale(x: Floats, owner: Ints) -> Floats:

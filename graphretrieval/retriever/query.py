@@ -33,6 +33,8 @@ from graphretrieval.types import (
 CANDIDATES = 200
 # best candidates among which a diverse answer is chosen
 POOL = 400
+# a query whose best hit is less sure than this has no match
+UNSURE = 0.15
 #: What a score adds up from.
 PARTS = ("content", "graph", "path", "lexical")
 
@@ -194,9 +196,9 @@ class Searcher:
             for column, name in enumerate(self.model.columns):
                 parts[self.model.part_of(name)] += weighed[i, :, column]
             own = weighed[i].sum(axis=1) * np.float32(total / p.term.weight)
-            sure = p.gate.confidence(own)
+            sure = p.gate.confidence(own, p.known)
             confidence += np.float32(max(p.term.weight, 0) / total) * sure
-            no_match &= not len(own) or bool(own.max() < p.gate.threshold)
+            no_match &= not len(own) or bool(sure.max() < UNSURE)
         score = np.sum(list(parts.values()), axis=0)
         return Found(rows, posed, columns, weighed, parts, score, confidence, no_match)
 
