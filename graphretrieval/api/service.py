@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
 
+from graphretrieval import cpus
 from graphretrieval.api.categories import Tree
 from graphretrieval.api.inbox import Inbox
 from graphretrieval.api.jobs import Jobs
@@ -39,6 +40,9 @@ class Service:
 
     def __init__(self, kb: Retriever) -> None:
         self.kb, self.config = kb, kb.config
+        # searches side by side share the cores: threads beyond them wait for each other
+        share = cpus.threads() // self.config["search_workers"]
+        kb.serving.threads = self.config["threads"] or max(1, share)
         self.queue = Queue(self.config["search_workers"], self.config["queue"])
         self.budget = Budget(self.config["cost_per_minute"])
         self.streams = Streams(self.config["max_subscriptions"])

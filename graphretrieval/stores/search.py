@@ -17,6 +17,8 @@ from graphretrieval.folding import STOP_WORDS, fold, is_han, telling, tokens
 CANDIDATES = 400
 # words of a batch of queries that are looked up once for all
 KEPT = 64
+#: The tables of words: trigrams of all texts, and what is shorter of Chinese ones.
+INDEXES = ("words", "han")
 # longer queries say nothing more
 MAX_TOKENS = 24
 # how much a word inside another is worth: "cat" in "cats", and in "scatter"
@@ -32,11 +34,21 @@ def put(c: sqlite3.Connection, rows: Sequence[tuple[str, str | None, str | None]
         words = "\n".join(dict.fromkeys(fold(part) for part in (title, text) if part))
         if words:
             c.execute("INSERT INTO words (rowid, folded) VALUES (?, ?)", (key, words))
+        if short := han_grams(words):
+            c.execute("INSERT INTO han (rowid, grams) VALUES (?, ?)", (key, short))
 
 
 def remove(c: sqlite3.Connection, key: int) -> None:
     """Make a node unfindable by words."""
-    c.execute("DELETE FROM words WHERE rowid = ?", (key,))
+    for index in INDEXES:
+        c.execute(f"DELETE FROM {index} WHERE rowid = ?", (key,))
+
+
+def han_grams(folded: str) -> str:
+    """Every character and every pair of them in a text's runs of Chinese, each once."""
+    runs = [t for t in tokens(folded, folded=True) if is_han(t)]
+    found = (run[i : i + n] for run in runs for n in (1, 2) for i in range(len(run) - n + 1))
+    return " ".join(dict.fromkeys(found))
 
 
 def find(
@@ -139,9 +151,11 @@ def _having(c: sqlite3.Connection, gram: str, modality: str | None, lang: str | 
             where += " AND (lang = ? OR substr(lang, 1, ?) = ?)"
             arguments += [lang, len(lang) + 1, f"{lang}_"]  # type: ignore[list-item]
         where += ")"
+    phrase = '"' + gram.replace('"', '""') + '"'
     if len(gram) >= 3:
-        phrase = '"' + gram.replace('"', '""') + '"'
         sql, first = "SELECT rowid FROM words WHERE words MATCH ?", phrase
+    elif is_han(gram):
+        sql, first = "SELECT rowid FROM han WHERE han MATCH ?", phrase
     else:
         # no trigram finds it; the index's own copy of the texts is read three times as fast as
         # the index is asked by LIKE
