@@ -124,7 +124,9 @@ class TextEncoder:
         meaning = np.zeros((len(lsa), self.map_.shape[1]), np.float32)
         known = np.array([speaks(c) for c in contents])
         if known.any():
-            meaning[known] = self._model.encode([contents[int(i)].text for i in np.flatnonzero(known)])
+            meaning[known] = self._model.encode(
+                [contents[int(i)].text for i in np.flatnonzero(known)]
+            )
         if not known.all():
             meaning[~known] = lsa[~known] @ self.map_.astype(np.float32)
         han = np.flatnonzero(~known & [_is_chinese(c) for c in contents])

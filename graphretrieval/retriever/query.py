@@ -221,9 +221,7 @@ class Searcher:
         score = np.sum(list(parts.values()), axis=0)
         return Found(rows, posed, columns, weighed, parts, score, confidence, no_match)
 
-    def _nearest(
-        self, posed: Sequence[Posed], target: str, k: int, allowed: Bools | None
-    ) -> Ints:
+    def _nearest(self, posed: Sequence[Posed], target: str, k: int, allowed: Bools | None) -> Ints:
         """Rows whose joined vectors are nearest, the gates' weights on the query's side."""
         rows = self.vectors.places.rows[target]
         joined = [p.term.weight * self._joined(p.term.queries, p.gate, p.known) for p in posed]
