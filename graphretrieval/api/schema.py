@@ -524,7 +524,7 @@ async def _search(service: Service, asked: SearchInput) -> SearchConnection:
         position, last = read_cursor(asked.after, fingerprint)
         if asked.diversity:
             raise QueryError(
-                "a diverse answer has one page: which hits are unlike depends on how many there are",
+                "a diverse answer has one page: what is unlike depends on how many hits there are",
                 remedy="ask for a greater k without after",
             )
     started = time.perf_counter()

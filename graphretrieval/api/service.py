@@ -99,10 +99,7 @@ class Service:
         return live.version, live.revision
 
     def _warm(self) -> None:
-        """Load what a first query and a first change would load.
-
-        Models that are imported when first used are not safe from threads.
-        """
+        """Load what a first query and a first change would load."""
         self.kb.serving.prime()
         try:
             self.kb.search("warm", k=1)

@@ -31,7 +31,7 @@ BATCH = 64
 # others use the cores too: 11 ms a query instead of 480)
 FEW = 8
 MAX_TOKENS = 256
-# what is imported when first used is not safe from two threads, and would be loaded twice
+# transformers, which imports its parts when first used, fails if two threads are the first
 _LOADING = threading.Lock()
 
 
