@@ -7,6 +7,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -108,7 +109,10 @@ class Service:
         self.ready = True
 
     def answer(self, k: int, **query: Any) -> Answer:
-        """A search's answer; asked again at the same revision it is remembered."""
+        """A search's answer; asked again at the same revision it is remembered.
+
+        Whether it is degraded is told anew each time: a store may go away and come back meanwhile.
+        """
         if not 1 <= k <= MOST:
             raise QueryError(f"{k} results were asked for", remedy=f"ask for 1 to {MOST}")
         key = (self.newest(), k, repr(sorted(query.items())))
@@ -119,7 +123,7 @@ class Service:
                 self._answers[key] = found
                 while len(self._answers) > ANSWERS:
                     self._answers.popitem(last=False)
-        return found
+        return replace(found, degraded=self.kb.serving.degraded)
 
     def media(self, call: Callable[[MediaReader], T]) -> T:
         """Use the decoding children, one caller at a time."""

@@ -97,6 +97,11 @@ class Serving:
         current = self.bundles.current()
         return {v: e for v, e in self._refused.items() if v == current}
 
+    @property
+    def degraded(self) -> bool:
+        """Whether answers are older than they should be: the model's, or what the store knows."""
+        return bool(self.refused) or self.store.degraded
+
     def _version(self) -> str:
         version = self.bundles.current()
         if version is None:
