@@ -77,6 +77,8 @@ const WORDS = {
   inbox: ["Links that the model thinks are missing", "模型认为缺失的关联"],
   inboxHelp: ["A person decides. What you accept is used by the next search, and learned from by the next training.", "由人决定。接受的关联在下次检索中即生效,并用于下次训练。"],
   look: ["Look for missing links", "查找缺失的关联"], looking: ["Looking for missing links…", "正在查找缺失的关联……"],
+  shared: ["both are linked to {0}", "都与 {0} 相连"], sharedMore: ["both are linked to {0} and {1} more", "都与 {0} 及另外 {1} 个节点相连"],
+  "content alike": ["content alike", "内容相似"], "surroundings alike": ["surroundings alike", "周边内容相似"], "one is where the other is linked": ["one is where the other is linked", "一方与另一方的关联对象相近"],
   inboxEmpty: ["Nothing is waiting to be judged.", "没有待审的关联。"],
   anyRelation: ["all relations", "所有关系"],
   modelsHelp: ["Each version was judged on links that it had not seen. Mean average precision, before → after.", "每个版本都在未见过的关联上评判。平均精度均值:之前 → 之后。"],
