@@ -1,4 +1,4 @@
-"""The Dockerfile, compose.yaml and the systemd unit name what is there, and their command serves."""
+"""The Dockerfile, compose.yaml and systemd unit name what is there, and their command serves."""
 
 from __future__ import annotations
 
