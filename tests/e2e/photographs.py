@@ -27,7 +27,7 @@ DARK: dict[str, Any] = {"color_scheme": "dark"}
 
 @dataclass(frozen=True)
 class Picture:
-    """One photograph: the page behind '#', when it is ready, and what is done to it first."""
+    """One photograph: the page behind '#', when it is ready, what is done first, and by whom."""
 
     name: str
     page: str
@@ -35,6 +35,7 @@ class Picture:
     options: dict[str, Any]
     first: Callable[[Any], None] | None = None
     whole: bool = False
+    admin: bool = False
 
 
 def _why(page: Any) -> None:
@@ -56,9 +57,11 @@ PICTURES = (
     Picture("why", "/?q=a%20lion", ".shelf.of-image .card", DESK | ENGLISH, _why),
     Picture("node", f"/node/{LION}", "svg.graph .dot", DESK | ENGLISH, whole=True),
     Picture("node-zh-dark", f"/node/{LION}", "svg.graph .dot", DESK | CHINESE | DARK, whole=True),
-    Picture("models", "/models", ".version", DESK | ENGLISH),
-    Picture("proposals", "/proposals", ".inbox li", DESK | ENGLISH, _look),
-    Picture("proposals-zh-dark", "/proposals", ".inbox li", DESK | CHINESE | DARK, _look),
+    Picture("models", "/models", ".version", DESK | ENGLISH, admin=True),
+    Picture("proposals", "/proposals", ".inbox li", DESK | ENGLISH, _look, admin=True),
+    Picture(
+        "proposals-zh-dark", "/proposals", ".inbox li", DESK | CHINESE | DARK, _look, admin=True
+    ),
     Picture("phone-home", "/", ".rooms li", PHONE | CHINESE),
     Picture("phone", "/?q=老虎", ".shelf.of-image .card", PHONE | CHINESE),
 )
@@ -79,7 +82,8 @@ def main(link: str, folder: Path, names: list[str]) -> None:
             if names and picture.name not in names:
                 continue
             context = browser.new_context(**picture.options)
-            context.add_cookies(entrance.cookies())
+            if picture.admin:
+                context.add_cookies(entrance.cookies())
             page = context.new_page()
             page.goto(f"{site}/#{picture.page}")
             page.wait_for_selector(picture.ready)
