@@ -71,6 +71,19 @@ def one_thread() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def using(count: int) -> Iterator[None]:
+    """What torch computes in the block on so many threads; other threads' blocks have their own."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def each(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
     """``[function(item) for item in items]``, an item a thread, for work that releases the GIL."""
     with one_thread(), ThreadPoolExecutor(threads()) as pool:

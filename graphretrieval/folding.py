@@ -42,14 +42,14 @@ def fold(text: str) -> str:
     return " ".join(folded.split())
 
 
-def words(text: str) -> list[str]:
-    """Words and Han runs of folded text, in order."""
-    return _token().findall(fold(text))
+def words(text: str, *, folded: bool = False) -> list[str]:
+    """Words and Han runs of a text once it is folded, in order; ``folded`` says that it is."""
+    return _token().findall(text if folded else fold(text))
 
 
-def tokens(text: str) -> list[str]:
-    """Words and Han runs of folded text, each once, in order."""
-    return list(dict.fromkeys(words(text)))
+def tokens(text: str, *, folded: bool = False) -> list[str]:
+    """Words and Han runs of a text once it is folded, each once, in order."""
+    return list(dict.fromkeys(words(text, folded=folded)))
 
 
 def telling(run: str) -> list[str]:

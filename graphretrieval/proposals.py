@@ -47,6 +47,7 @@ def propose(
         )
     if not 1 <= limit <= 10_000:
         raise QueryError(f"limit is {limit}", remedy="ask for 1 to 10000 proposals")
+    began = kb.store.revision
     view, decided = View.of(kb), _standing(kb)
     found: list[tuple[float, Proposal]] = []
     for name in TYPES if type is None else (type,):
@@ -58,6 +59,15 @@ def propose(
             continue
         no = {(e.src, e.dst) for e in kb.store.edges(name, status="rejected")}
         found += candidates(view, name, curve, no)
+    # looking takes a minute: what was decided or deleted meanwhile stays so
+    changes = kb.store.changes_since(began)
+    settled = {(e.src, e.type, e.dst) for e in changes.edges if e.status != "proposed"}
+    gone = set(changes.deleted_nodes)
+    found = [
+        (useful, p)
+        for useful, p in found
+        if (p.src, p.type, p.dst) not in settled and not gone & {p.src, p.dst}
+    ]
     found.sort(key=lambda x: (-(x[0] if by_usefulness else x[1].confidence), x[1].id))
     best = [p for _, p in found]
     if by_usefulness:

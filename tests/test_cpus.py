@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from graphretrieval.cpus import each, threads
+from graphretrieval.cpus import each, threads, using
 
 
 @pytest.mark.parametrize(
@@ -42,6 +44,21 @@ def test_work_shared_out_comes_back_in_order() -> None:
 def test_an_error_in_shared_out_work_is_raised() -> None:
     with pytest.raises(ZeroDivisionError):
         each(lambda n: 1 / n, [2, 1, 0])
+
+
+def test_a_thread_count_of_torch_is_put_back() -> None:
+    before = torch.get_num_threads()
+    with using(before + 1):
+        assert torch.get_num_threads() == before + 1
+    assert torch.get_num_threads() == before
+
+
+def test_a_thread_count_of_torch_is_one_threads_own() -> None:
+    torch.set_num_threads(2)
+    with ThreadPoolExecutor(1) as pool, using(1):
+        pool.submit(torch.set_num_threads, 2).result()
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == 2
 
 
 def test_freed_memory_is_kept_for_the_next_array() -> None:

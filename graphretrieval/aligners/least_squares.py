@@ -14,6 +14,7 @@ Williams & Seeger 2001).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -44,9 +45,13 @@ class Classifier:
     def probabilities(self, x: Array) -> Array:
         """``(n, d)`` → ``(n, c)``, rows that sum to 1."""
         z = (x - self.mean) * np.float32(self.scale)
-        return softmax(
-            (_kernel(z, self.landmarks, self.width) @ self.weights + self.bias) / self.temperature
-        )
+        near = _kernel(z, self.landmarks, self.width, self._lengths)
+        return softmax((near @ self.weights + self.bias) / self.temperature)
+
+    @cached_property
+    def _lengths(self) -> Array:
+        """Squared, of the landmarks ``(r,)``."""
+        return _squared(self.landmarks)
 
 
 @dataclass(frozen=True)
@@ -110,10 +115,15 @@ def softmax(logits: npt.NDArray[np.floating]) -> Array:
     return np.asarray(e / e.sum(1, keepdims=True), np.float32)
 
 
-def _kernel(a: Array, b: Array, width: float) -> Array:
-    """exp(−γ ‖a − b‖²), ``(n, r)``."""
-    square = (a * a).sum(1)[:, None] + (b * b).sum(1) - 2 * (a @ b.T)
+def _kernel(a: Array, b: Array, width: float, lengths: Array | None = None) -> Array:
+    """exp(−γ ‖a − b‖²), ``(n, r)``; ``lengths`` are ‖b‖² where they are known."""
+    b_squared = _squared(b) if lengths is None else lengths
+    square = _squared(a)[:, None] + b_squared - 2 * (a @ b.T)
     return np.asarray(np.exp(-width * np.maximum(square, 0)), np.float32)
+
+
+def _squared(x: Array) -> Array:
+    return np.asarray((x * x).sum(1))
 
 
 def _decompose(z: Array, landmarks: Array, width: float, root: Doubles | None = None) -> _Spectrum:

@@ -54,11 +54,13 @@ def make(kb: Retriever) -> Any:
         lang: str | None = None,
         category: str | None = None,
         k: int = 8,
+        diversity: float = 0.0,
     ) -> dict[str, Any]:
         """Find items by words (any language), by ids of items they are like, or both.
 
-        `targets` are image, text or audio. Each hit says why it was found: its score's parts and
-        the path to it.
+        `targets` are image, text or audio. `diversity`, from 0 to 1, brings hits forward that are
+        unlike those before them. Each hit says why it was found: its score's parts and the path
+        to it.
         """
         if not 1 <= k <= 50:
             raise ToolError(f"k is {k}: ask for 1 to 50 hits")
@@ -71,6 +73,7 @@ def make(kb: Retriever) -> Any:
                 lang=lang,
                 category=category,
                 k=k,
+                diversity=diversity,
             )
         return {
             "model": answer.model,

@@ -75,6 +75,10 @@ class SearchInput:
     filter: FilterInput | None = None
     k: int = strawberry.field(default=10, description="Hits on a page, 1 to 100.")
     after: str | None = strawberry.field(default=None, description="Cursor of the last hit seen.")
+    diversity: float = strawberry.field(
+        default=0.0,
+        description="How much being unlike earlier hits counts, 0 to 1; then there is one page.",
+    )
 
 
 @strawberry.type(description="A node's surroundings, laid out.")
@@ -518,8 +522,15 @@ async def _search(service: Service, asked: SearchInput) -> SearchConnection:
     position, last = -1, ""
     if asked.after is not None:
         position, last = read_cursor(asked.after, fingerprint)
+        if asked.diversity:
+            raise QueryError(
+                "a diverse answer has one page: what is unlike depends on how many hits there are",
+                remedy="ask for a greater k without after",
+            )
     started = time.perf_counter()
     depth = min(position + 1 + asked.k + 1, 1000)  # one more, to know whether there is more
+    if asked.diversity:
+        depth = asked.k
     answer = await service.work(partial(service.answer, depth, **query))
     start = position + 1
     if last:
@@ -560,6 +571,7 @@ def _query(service: Service, asked: SearchInput) -> dict[str, Any]:
         "lang": where.lang,
         "collection": where.collection,
         "license": where.license,
+        "diversity": asked.diversity,
     }
     return out | {k: v for k, v in chosen.items() if v}
 

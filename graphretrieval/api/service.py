@@ -7,9 +7,11 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
+from graphretrieval import cpus
 from graphretrieval.api.categories import Tree
 from graphretrieval.api.inbox import Inbox
 from graphretrieval.api.jobs import Jobs
@@ -39,6 +41,9 @@ class Service:
 
     def __init__(self, kb: Retriever) -> None:
         self.kb, self.config = kb, kb.config
+        # searches side by side share the cores: threads beyond them wait for each other
+        share = cpus.threads() // self.config["search_workers"]
+        kb.serving.threads = self.config["threads"] or max(1, share)
         self.queue = Queue(self.config["search_workers"], self.config["queue"])
         self.budget = Budget(self.config["cost_per_minute"])
         self.streams = Streams(self.config["max_subscriptions"])
@@ -95,10 +100,7 @@ class Service:
         return live.version, live.revision
 
     def _warm(self) -> None:
-        """Load what a first query and a first change would load.
-
-        Models that are imported when first used are not safe from threads.
-        """
+        """Load what a first query and a first change would load."""
         self.kb.serving.prime()
         try:
             self.kb.search("warm", k=1)
@@ -107,7 +109,10 @@ class Service:
         self.ready = True
 
     def answer(self, k: int, **query: Any) -> Answer:
-        """A search's answer; asked again at the same revision it is remembered."""
+        """A search's answer; asked again at the same revision it is remembered.
+
+        Whether it is degraded is told anew each time: a store may go away and come back meanwhile.
+        """
         if not 1 <= k <= MOST:
             raise QueryError(f"{k} results were asked for", remedy=f"ask for 1 to {MOST}")
         key = (self.newest(), k, repr(sorted(query.items())))
@@ -118,7 +123,7 @@ class Service:
                 self._answers[key] = found
                 while len(self._answers) > ANSWERS:
                     self._answers.popitem(last=False)
-        return found
+        return replace(found, degraded=self.kb.serving.degraded)
 
     def media(self, call: Callable[[MediaReader], T]) -> T:
         """Use the decoding children, one caller at a time."""

@@ -54,7 +54,16 @@ class Tfidf:
 
     def transform(self, texts: Sequence[str]) -> Any:
         """Rows ``(n, columns)`` of other texts."""
-        return self._weighed(self._counts(texts)[:, self.buckets_])
+        from scipy.sparse import csr_matrix
+
+        counts = self._counts(texts)
+        # choosing columns of the matrix would go through all of them, for a text of few
+        column = np.searchsorted(self.buckets_, counts.indices)
+        column[column == len(self.buckets_)] = 0
+        known = self.buckets_[column] == counts.indices
+        indptr = np.concatenate([[0], np.cumsum(known)])[counts.indptr]
+        shape = (len(texts), len(self.buckets_))
+        return self._weighed(csr_matrix((counts.data[known], column[known], indptr), shape))
 
     def _counts(self, texts: Sequence[str]) -> Any:
         from sklearn.feature_extraction.text import HashingVectorizer

@@ -121,14 +121,18 @@ class TextEncoder:
         lsa = self._lsa(self._tfidf.transform([c.text for c in contents]))
         if self.map_ is None:
             return lsa
-        meaning = lsa @ self.map_.astype(np.float32)
-        han = np.flatnonzero([_is_chinese(c) for c in contents])
+        meaning = np.zeros((len(lsa), self.map_.shape[1]), np.float32)
+        known = np.array([speaks(c) for c in contents])
+        if known.any():
+            meaning[known] = self._model.encode(
+                [contents[int(i)].text for i in np.flatnonzero(known)]
+            )
+        if not known.all():
+            meaning[~known] = lsa[~known] @ self.map_.astype(np.float32)
+        han = np.flatnonzero(~known & [_is_chinese(c) for c in contents])
         if len(han):
             first, x = self._chinese([contents[int(i)].text for i in han], lsa[han], meaning[han])
             meaning[han] = first + x @ self.han_.astype(np.float32)
-        known = np.flatnonzero([speaks(c) for c in contents])
-        if len(known):
-            meaning[known] = self._model.encode([contents[int(i)].text for i in known])
         return np.concatenate([meaning, lsa], axis=1).astype(np.float32)
 
     def foreign(self, contents: Sequence[TextContent]) -> npt.NDArray[np.bool_]:
@@ -144,7 +148,12 @@ class TextEncoder:
         return self._sentences
 
     def _lsa(self, rows: Any) -> Array:
-        return normalise(rows @ self.basis_.astype(np.float32))
+        from scipy.sparse import csr_matrix
+
+        # few texts have few words, and the others' axes need not be made single precision
+        columns, place = np.unique(rows.indices, return_inverse=True)
+        own = csr_matrix((rows.data, place, rows.indptr), (rows.shape[0], len(columns)))
+        return normalise(own @ self.basis_[columns].astype(np.float32))
 
     def _fit_map(
         self, contents: Sequence[TextContent], rows: Any, groups: Ints, seed: int

@@ -25,7 +25,7 @@ import numpy as np
 from graphretrieval import registry
 from graphretrieval.aligners.cca import CcaAligner
 from graphretrieval.config import Config
-from graphretrieval.cpus import threads
+from graphretrieval.cpus import threads, using
 from graphretrieval.evaluation.planted import (
     MODALITIES,
     QUESTIONS,
@@ -36,7 +36,6 @@ from graphretrieval.evaluation.planted import (
     make,
     precision_at_10,
 )
-from graphretrieval.gnn.kernel import using
 from graphretrieval.gnn.propagate import PropagateRefiner
 from graphretrieval.retriever import Retriever
 from graphretrieval.retriever import open as open_kb

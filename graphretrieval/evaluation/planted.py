@@ -23,9 +23,9 @@ from scipy.sparse import csr_matrix
 
 from graphretrieval.aligners.cca import CcaAligner
 from graphretrieval.arrays import adjacency, csr, normalise
-from graphretrieval.cpus import threads
+from graphretrieval.cpus import threads, using
 from graphretrieval.evaluation.refiners import HIDDEN, LEARNED, compare, hide
-from graphretrieval.gnn.kernel import Messages, using
+from graphretrieval.gnn.kernel import Messages
 from graphretrieval.gnn.propagate import PropagateRefiner
 from graphretrieval.indexes.exact import ExactIndex
 from graphretrieval.types import DESCRIBES, JSON, RELATED_TO, Array, Bools, Graph, Ints, Supervision

@@ -7,8 +7,6 @@ halve what has to be read.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -85,16 +83,3 @@ def heard(messages: Messages, x: Array, *, half: bool = False) -> Array:
     if half:
         dense = dense.bfloat16()
     return np.asarray(messages.hear(dense).float().numpy(), np.float32)
-
-
-@contextmanager
-def using(count: int) -> Iterator[None]:
-    """torch on this many threads inside the block, as before after it."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -63,6 +63,15 @@ class Filter:
 
 
 @dataclass(frozen=True)
+class _Begun:
+    """One term before it is put to anything: where its walks begin, and how surely it is known."""
+
+    term: Term
+    anchors: Anchors = field(repr=False)
+    known: float
+
+
+@dataclass(frozen=True)
 class Posed:
     """One term put to one target modality: the gate that weighs it, where it starts and gets to."""
 
@@ -155,11 +164,17 @@ class Searcher:
     ) -> dict[str, Found]:
         """Scored candidates of each target modality that has any; arguments as for a search."""
         mask = self._mask(where, allowed)
-        tried = {t: self._in_modality(terms, t, k, mask) for t in targets}
+        # the same whatever is sought
+        begun = [self._begun(t) for t in terms]
+        tried = {t: self._in_modality(begun, t, k, mask) for t in targets}
         return {t: f for t, f in tried.items() if f is not None and len(f.rows)}
 
+    def _begun(self, term: Term) -> _Begun:
+        anchors = self.scorer.anchors(term.queries)
+        return _Begun(term, anchors, float(self.scorer.known(anchors)[0]))
+
     def _in_modality(
-        self, terms: Sequence[Term], target: str, k: int, mask: Bools | None
+        self, begun: Sequence[_Begun], target: str, k: int, mask: Bools | None
     ) -> Found | None:
         rows = self.vectors.places.rows.get(target)
         if rows is None:
@@ -168,17 +183,23 @@ class Searcher:
         allowed[rows] = True
         if mask is not None:
             allowed &= mask
-        gates = [gate(self.model, t.queries.kind, target, "instance") for t in terms]
-        anchors = [self.scorer.anchors(t.queries) for t in terms]
-        walks = [self.scorer.walk(a, allowed) for a in anchors]
+        posed = [
+            Posed(
+                b.term,
+                gate(self.model, b.term.queries.kind, target, "instance"),
+                b.anchors,
+                self.scorer.walk(b.anchors, allowed),
+                b.known,
+            )
+            for b in begun
+        ]
         open_ = allowed if mask is not None else None
-        near = self._nearest(terms, gates, anchors, target, max(CANDIDATES, 4 * k), open_)
-        candidates = np.unique(np.concatenate([near, *(w.rows for w in walks)]))
-        own = [int(r) for t in terms if t.queries.rows is not None for r in t.queries.rows]
+        near = self._nearest(posed, target, max(CANDIDATES, 4 * k), open_)
+        candidates = np.unique(np.concatenate([near, *(p.walks.rows for p in posed)]))
+        asked = [b.term.queries.rows for b in begun]
+        own = [int(r) for rows in asked if rows is not None for r in rows]
         candidates = candidates[~np.isin(candidates, own)]
-        known = [float(self.scorer.known(a)[0]) for a in anchors]
-        posed = [Posed(*p) for p in zip(terms, gates, anchors, walks, known, strict=True)]
-        shape = (len(terms), len(candidates), len(self.model.columns))
+        shape = (len(posed), len(candidates), len(self.model.columns))
         columns = np.empty(shape, np.float32)
         for i, p in enumerate(posed):
             columns[i] = self.scorer.parts(p.term.queries, candidates, p.anchors)[0]
@@ -202,24 +223,11 @@ class Searcher:
         score = np.sum(list(parts.values()), axis=0)
         return Found(rows, posed, columns, weighed, parts, score, confidence, no_match)
 
-    def _nearest(
-        self,
-        terms: Sequence[Term],
-        gates: Sequence[Ranker],
-        anchors: Sequence[Anchors],
-        target: str,
-        k: int,
-        allowed: Bools | None,
-    ) -> Ints:
+    def _nearest(self, posed: Sequence[Posed], target: str, k: int, allowed: Bools | None) -> Ints:
         """Rows whose joined vectors are nearest, the gates' weights on the query's side."""
         rows = self.vectors.places.rows[target]
-        query = np.sum(
-            [
-                t.weight * self._joined(t.queries, g, float(self.scorer.known(a)[0]))
-                for t, g, a in zip(terms, gates, anchors, strict=True)
-            ],
-            axis=0,
-        ).astype(np.float32)
+        joined = [p.term.weight * self._joined(p.term.queries, p.gate, p.known) for p in posed]
+        query = np.sum(joined, axis=0).astype(np.float32)
         if allowed is not None:
             take = np.flatnonzero(allowed[rows])
             _, best = top_k(query @ self._matrix(rows[take]).T, k)
@@ -238,8 +246,7 @@ class Searcher:
     def vector(self, term: Term, target: str) -> Array:
         """One term as one vector ``(D,)``, its gate's weights on its blocks."""
         ranker = gate(self.model, term.queries.kind, target, "instance")
-        known = float(self.scorer.known(self.scorer.anchors(term.queries))[0])
-        return np.asarray(self._joined(term.queries, ranker, known)[0])
+        return np.asarray(self._joined(term.queries, ranker, self._begun(term).known)[0])
 
     def _joined(self, queries: Queries, ranker: Ranker, known: float) -> Array:
         """All blocks of one query side by side, each times its weight ``(1, D)``."""
@@ -307,21 +314,24 @@ class Searcher:
         self, found: Mapping[str, Found], best: Sequence[tuple[str, int]], k: int
     ) -> tuple[Hit, ...]:
         """Hits in order, the same content only once."""
-        ids = [self.vectors.graph.ids[found[t].rows[i]] for t, i in best]
-        nodes = self.store.get(ids)
         hits: list[Hit] = []
         seen: set[object] = set()
-        for (target, i), node in zip(best, nodes, strict=True):
-            if node is None or len(hits) == k:
-                continue
-            content = content_of(node)
-            if content in seen:
-                continue
-            seen.add(content)
-            f = found[target]
-            parts = {name: float(x[i]) for name, x in f.parts.items()}
-            path = self._path(f, int(f.rows[i]))
-            hits.append(Hit(node, float(f.score[i]), parts, path, float(f.confidence[i])))
+        for start in range(0, len(best), 2 * k):  # mostly the first of them suffice
+            some = best[start : start + 2 * k]
+            nodes = self.store.get([self.vectors.graph.ids[found[t].rows[i]] for t, i in some])
+            for (target, i), node in zip(some, nodes, strict=True):
+                if node is None or len(hits) == k:
+                    continue
+                content = content_of(node)
+                if content in seen:
+                    continue
+                seen.add(content)
+                f = found[target]
+                parts = {name: float(x[i]) for name, x in f.parts.items()}
+                path = self._path(f, int(f.rows[i]))
+                hits.append(Hit(node, float(f.score[i]), parts, path, float(f.confidence[i])))
+            if len(hits) == k:
+                break
         sources = self.store.neighbours([h.id for h in hits], types=[PART_OF], direction="out")
         return tuple(
             Hit(h.node, h.score, h.parts, h.path, h.confidence, s[0].dst if s else None)

@@ -15,7 +15,7 @@ from graphretrieval.types import JSON, Answer, Array, Graph
 class Question:
     """Terms and filters of one query, and the model in service that is to answer it.
 
-    ``behind`` says that a newer version could not be put in service.
+    ``degraded`` says that the model or the data are older than they should be.
     """
 
     terms: Sequence[Term]
@@ -23,7 +23,7 @@ class Question:
     k: int
     where: Filter
     live: Live = field(repr=False)
-    behind: bool = False
+    degraded: bool = False
     diversity: float = 0.0
 
     @property
@@ -53,7 +53,8 @@ class Question:
         hits, no_match = self.searcher.search(
             self.terms, self.targets, self.k, self.where, allowed, self.diversity
         )
-        degraded = self.behind or live.store.degraded
+        # the store may have gone away while it was asked for words
+        degraded = self.degraded or live.store.degraded
         return Answer(self.to_json(), hits, live.version, live.revision, degraded, no_match)
 
     def to_json(self) -> dict[str, JSON]:

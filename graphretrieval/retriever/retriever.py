@@ -462,8 +462,7 @@ class Retriever:
                 Term(kind, value, weight, self._queries(kind, value, content, live))
                 for (kind, value, weight), content in zip(asked, files, strict=True)
             ]
-            behind = bool(self.serving.refused)
-            yield Question(terms, targets, k, where, live, behind, diversity)
+            yield Question(terms, targets, k, where, live, self.serving.degraded, diversity)
 
     @property
     def model(self) -> Model:

@@ -24,6 +24,8 @@ class Serving:
 
     def __init__(self, store: GraphStore, bundles: Bundles, config: Config) -> None:
         self.store, self.bundles, self.config = store, bundles, config
+        #: Threads of one search's matrix products; 0 takes what the CPU quota allows.
+        self.threads: int = config["threads"]
         self._live: Live | None = None
         self._lock = SharedLock()
         self._changing = threading.Lock()  # one delta at a time
@@ -72,7 +74,7 @@ class Serving:
             found = self.bundles.load(version)
             if found is None:
                 raise NotFitted("nothing has been learned yet", remedy="run `graphretrieval fit`")
-            cpus.settle(self.config["threads"])
+            cpus.settle(self.threads)
             since = int(found[0].meta["revision"])
             primed = live is not None and live.pushes is not None
             args = (version, *found, since, self.store, self.config)
@@ -94,6 +96,11 @@ class Serving:
         """The version that is meant to serve and could not be loaded, and why; else nothing."""
         current = self.bundles.current()
         return {v: e for v, e in self._refused.items() if v == current}
+
+    @property
+    def degraded(self) -> bool:
+        """Whether answers are older than they should be: the model's, or what the store knows."""
+        return bool(self.refused) or self.store.degraded
 
     def _version(self) -> str:
         version = self.bundles.current()

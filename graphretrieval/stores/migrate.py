@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from graphretrieval.errors import MigrationError
+from graphretrieval.stores.search import han_grams
 
 _NAME = re.compile(r"^V(\d{3})__(\w+)\.(?:sql|cypher)$")
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -78,6 +79,8 @@ def migrate(connection: sqlite3.Connection, *, dry_run: bool = False) -> list[st
             )
     pending = known[len(applied) :]
     if not dry_run:
+        # what migrations fill tables with beyond what SQL can say
+        connection.create_function("han_grams", 1, han_grams, deterministic=True)
         for migration in pending:
             _apply(connection, migration)
     return [f"V{m.version:03d}__{m.name}" for m in pending]

@@ -7,8 +7,9 @@ import json
 import math
 import re
 import sqlite3
-from collections.abc import Sequence
-from functools import lru_cache
+from bisect import insort
+from collections.abc import Callable, Sequence
+from functools import cache, lru_cache
 
 from graphretrieval.folding import STOP_WORDS, fold, is_han, telling, tokens
 
@@ -16,6 +17,8 @@ from graphretrieval.folding import STOP_WORDS, fold, is_han, telling, tokens
 CANDIDATES = 400
 # words of a batch of queries that are looked up once for all
 KEPT = 64
+#: The tables of words: trigrams of all texts, and what is shorter of Chinese ones.
+INDEXES = ("words", "han")
 # longer queries say nothing more
 MAX_TOKENS = 24
 # how much a word inside another is worth: "cat" in "cats", and in "scatter"
@@ -31,11 +34,21 @@ def put(c: sqlite3.Connection, rows: Sequence[tuple[str, str | None, str | None]
         words = "\n".join(dict.fromkeys(fold(part) for part in (title, text) if part))
         if words:
             c.execute("INSERT INTO words (rowid, folded) VALUES (?, ?)", (key, words))
+        if short := han_grams(words):
+            c.execute("INSERT INTO han (rowid, grams) VALUES (?, ?)", (key, short))
 
 
 def remove(c: sqlite3.Connection, key: int) -> None:
     """Make a node unfindable by words."""
-    c.execute("DELETE FROM words WHERE rowid = ?", (key,))
+    for index in INDEXES:
+        c.execute(f"DELETE FROM {index} WHERE rowid = ?", (key,))
+
+
+def han_grams(folded: str) -> str:
+    """Every character and every pair of them in a text's runs of Chinese, each once."""
+    runs = [t for t in tokens(folded, folded=True) if is_han(t)]
+    found = (run[i : i + n] for run in runs for n in (1, 2) for i in range(len(run) - n + 1))
+    return " ".join(dict.fromkeys(found))
 
 
 def find(
@@ -88,9 +101,20 @@ def ranked(
     texts: Sequence[tuple[str, str]], weights: dict[str, float], k: int
 ) -> list[tuple[str, float]]:
     """The best (id, score) of candidates (id, folded text), scores in (0, 1]; ties by id."""
-    scored = [(name, _score(folded, weights)) for name, folded in texts]
-    scored.sort(key=lambda item: (-item[1], item[0]))
-    return [(name, score) for name, score in scored[:k] if score > 0]
+    if k < 1:
+        return []
+    total = sum(weights.values())
+    covered = cache(lambda token: _covered(token, weights))  # texts say the same words
+    there = [(_there(folded, weights) / total, name, folded) for name, folded in texts]
+    there.sort(key=lambda item: -item[0])
+    scored: list[tuple[float, str]] = []
+    for share, name, folded in there:
+        if len(scored) == k and share < -scored[-1][0]:
+            break  # a text about it alone is worth its share, and none of these has more
+        alone = max(_alone(line, covered) for line in folded.split("\n"))
+        insort(scored, (-share * (0.8 + 0.2 * alone), name))
+        del scored[k:]
+    return [(name, -score) for score, name in scored if score < 0]
 
 
 def lucene(gram: str) -> str:
@@ -127,9 +151,11 @@ def _having(c: sqlite3.Connection, gram: str, modality: str | None, lang: str | 
             where += " AND (lang = ? OR substr(lang, 1, ?) = ?)"
             arguments += [lang, len(lang) + 1, f"{lang}_"]  # type: ignore[list-item]
         where += ")"
+    phrase = '"' + gram.replace('"', '""') + '"'
     if len(gram) >= 3:
-        phrase = '"' + gram.replace('"', '""') + '"'
         sql, first = "SELECT rowid FROM words WHERE words MATCH ?", phrase
+    elif is_han(gram):
+        sql, first = "SELECT rowid FROM han WHERE han MATCH ?", phrase
     else:
         # no trigram finds it; the index's own copy of the texts is read three times as fast as
         # the index is asked by LIKE
@@ -146,18 +172,15 @@ def _texts(c: sqlite3.Connection, keys: Sequence[int]) -> list[tuple[str, str]]:
     ).fetchall()
 
 
-def _score(folded: str, weights: dict[str, float]) -> float:
-    """Share of the query that is there, rare words counting more; texts about it alone first."""
-    got = sum(weight * _match(gram, folded) for gram, weight in weights.items())
-    alone = max(_share(line, weights) for line in folded.split("\n"))
-    return got / sum(weights.values()) * (0.8 + 0.2 * alone)
+def _there(folded: str, weights: dict[str, float]) -> float:
+    """How much of the query is in a text, rare words counting more."""
+    return sum(weight * _match(gram, folded) for gram, weight in weights.items() if gram in folded)
 
 
-def _share(line: str, weights: dict[str, float]) -> float:
+def _alone(line: str, covered: Callable[[str], float]) -> float:
     """How much of a title or text is what was asked for: by words, and by characters of Han."""
-    said = [t for t in tokens(line) if t not in STOP_WORDS]
-    meant = [_covered(t, weights) for t in said]
-    return sum(meant) / max(1, len(meant))
+    said = [t for t in tokens(line, folded=True) if t not in STOP_WORDS]
+    return sum(map(covered, said)) / max(1, len(said))
 
 
 def _covered(token: str, weights: dict[str, float]) -> float:
@@ -174,8 +197,7 @@ def _places(gram: str, run: str) -> set[int]:
 
 
 def _match(gram: str, folded: str) -> float:
-    if gram not in folded:
-        return 0.0
+    """How well a gram is met by a text that it is in."""
     if is_han(gram):
         return 1.0
     words = re.findall(r"[^\W_]+", folded)

@@ -275,7 +275,8 @@ class SqliteStore:
         """
         with self._guarded():
             c = self._connection
-            c.execute("INSERT INTO words (words) VALUES ('optimize')")
+            for index in search.INDEXES:
+                c.execute(f"INSERT INTO {index} ({index}) VALUES ('optimize')")
             c.execute("VACUUM")
             busy, *_ = c.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy:
@@ -287,7 +288,7 @@ class SqliteStore:
     def clear(self) -> None:
         """Forget everything, to begin again as a copy of another store."""
         with self._writing() as c:
-            for table in ("edges", "nodes", "words", "files", "tombstones"):
+            for table in ("edges", "nodes", *search.INDEXES, "files", "tombstones"):
                 c.execute(f"DELETE FROM {table}")
             c.execute("UPDATE meta SET value = 0")
         self._snapshots.forget()

@@ -14,6 +14,8 @@ from mcp.client.stdio import StdioServerParameters
 
 from api.conftest import RED_CIRCLE
 
+SIX: dict[str, Any] = {"text": "a red circle", "targets": ["image"], "k": 6}
+
 
 @pytest.fixture(scope="module")
 def answers(fitted: Path) -> dict[str, Any]:
@@ -32,6 +34,9 @@ def answers(fitted: Path) -> dict[str, Any]:
             return {
                 "tools": [t.name for t in (await client.list_tools()).tools],
                 "search": await call("search", text="红色的圆", targets=["image"], k=2),
+                "plain": await call("search", **SIX),
+                "diverse": await call("search", **SIX, diversity=0.7),
+                "too diverse": await call("search", **SIX, diversity=7),
                 "node": await call("node", id=RED_CIRCLE),
                 "path": await call("path", source=RED_CIRCLE, target="cat:shapes"),
                 "unknown": await call("node", id="nowhere"),
@@ -50,6 +55,13 @@ def test_search_finds_and_says_why(answers: dict[str, Any]) -> None:
     assert hit["id"] == RED_CIRCLE
     assert set(hit["parts"]) == {"content", "graph", "path", "lexical"}
     assert answers["search"]["no_match"] is False
+
+
+def test_a_diverse_answer_is_another_one(answers: dict[str, Any]) -> None:
+    plain, diverse = ([h["id"] for h in answers[name]["hits"]] for name in ("plain", "diverse"))
+    assert diverse[0] == plain[0]
+    assert diverse != plain
+    assert "from 0 to 1" in answers["too diverse"]["error"]
 
 
 def test_a_node_comes_with_its_links_but_without_paths_of_the_disk(answers: dict[str, Any]) -> None:

@@ -50,6 +50,25 @@ def test_pages_go_on_where_the_last_ended(site: Site) -> None:
     assert pages == whole
 
 
+def test_a_diverse_answer_is_that_of_rest_and_has_one_page(site: Site) -> None:
+    asked = {"text": "a red circle", "k": 6, "diversity": 0.7}
+    page = site.ask(SEARCH, input={**asked, "targets": ["image"]})
+    rest = site.client.get("/api/search", params={**asked, "target": "image"}).json()["hits"]
+    assert ids(page) == [h["id"] for h in rest]
+    plain = site.ask(SEARCH, input={"text": "a red circle", "targets": ["image"], "k": 6})
+    assert ids(page) != ids(plain)
+    assert page["search"]["pageInfo"]["hasNextPage"] is False
+    after = page["search"]["pageInfo"]["endCursor"]
+    error = site.refused(SEARCH, input={**asked, "targets": ["image"], "after": after})
+    assert "greater k" in error["remedy"]
+
+
+@pytest.mark.parametrize("diversity", [-0.1, 1.5])
+def test_diversity_beyond_its_range_is_refused(site: Site, diversity: float) -> None:
+    error = site.refused(SEARCH, input={"text": "sun", "diversity": diversity})
+    assert "from 0 to 1" in error["remedy"]
+
+
 def test_a_cursor_of_another_query_is_refused(site: Site) -> None:
     page = site.ask(SEARCH, input={"text": "sun", "k": 2})
     after = page["search"]["pageInfo"]["endCursor"]

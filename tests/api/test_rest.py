@@ -316,3 +316,14 @@ def test_openapi_describes_every_rest_route_and_its_errors(site: Site) -> None:
         for row in methods.values():
             assert row["summary"]
             assert {"429", "503"} <= set(row["responses"])
+
+
+def test_a_remembered_answer_says_whether_the_store_is_away_now(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {"text": "a remembered circle", "target": "image"}
+    assert site.client.get("/api/search", params=asked).json()["degraded"] is False
+    monkeypatch.setattr(type(site.kb.store), "degraded", True)
+    assert site.client.get("/api/search", params=asked).json()["degraded"] is True
+    monkeypatch.undo()
+    assert site.client.get("/api/search", params=asked).json()["degraded"] is False

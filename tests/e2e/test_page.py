@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,19 @@ def test_a_reader_may_look_at_the_inbox_but_not_judge(browse: Any) -> None:
     assert "admin link" in page.inner_text(".head")
 
 
+def test_reasons_are_told_in_the_readers_language_without_ids(browse: Any, served: Served) -> None:
+    page = browse(served.admin(), locale="zh-CN")
+    page.wait_for_selector("#role:not([hidden])")
+    page.click("text=待审关联")
+    page.click("#look")
+    page.wait_for_selector(".proposal .reasons", timeout=60_000)
+    reasons = page.locator(".reasons li").all_inner_texts()
+    assert any(r.startswith("都与") for r in reasons)
+    assert [r for r in reasons if re.search("cat:|linked|alike", r)] == []
+    names = page.locator(".pair .thumb span:last-child").all_inner_texts()
+    assert [n for n in names if n.startswith("cat:")] == []
+
+
 def test_a_curator_accepts_undoes_links_and_trains(browse: Any, served: Served) -> None:
     page = browse(served.admin())
     page.wait_for_selector("#role:not([hidden])")
@@ -148,7 +162,9 @@ def test_a_curator_accepts_undoes_links_and_trains(browse: Any, served: Served) 
     # an accepted proposal becomes an edge, and undone it is a proposal again
     page.click("text=Proposals")
     page.click("#look")
-    page.wait_for_selector(".proposal", timeout=60_000)
+    page.wait_for_selector(".live:not([hidden])")
+    page.wait_for_selector("#look:not([disabled])", timeout=60_000)
+    page.wait_for_selector(".inbox:not([aria-busy]) .proposal")
     ident = page.get_attribute(".proposal", "data-id")
     page.locator(".proposal .accept").first.click()
     page.wait_for_selector(f'.proposal[data-id="{ident}"]', state="detached")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import socket
+import subprocess
+import sys
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from pathlib import Path
@@ -85,3 +88,23 @@ def test_a_folder_with_the_model_serves_as_well(tmp_path: Path) -> None:
     copy = shutil.copytree(where, tmp_path / "copy")
     a, b = (SentenceModel(str(w)).encode(["a lion"]) for w in (where, copy))
     np.testing.assert_array_equal(a, b)
+
+
+@here
+def test_two_threads_may_be_the_first_to_use_it(model: SentenceModel) -> None:
+    """Run apart, since a process imports and loads it once."""
+    script = (
+        "import json, threading\n"
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "from graphretrieval.encoders.minilm import SentenceModel, locate\n"
+        "gate = threading.Barrier(2)\n"
+        "def first(text):\n"
+        "    gate.wait()\n"
+        "    return SentenceModel(locate('auto')).encode([text])[0].tolist()\n"
+        "with ThreadPoolExecutor(2) as pool:\n"
+        "    print(json.dumps(list(pool.map(first, ['a red circle', 'two lions']))))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    expected = model.encode(["a red circle", "two lions"])
+    np.testing.assert_allclose(json.loads(done.stdout), expected, atol=1e-5)

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graphretrieval.gnn.kernel import Messages, heard, hop, using
+from graphretrieval.gnn.kernel import Messages, heard, hop
 
 
 @settings(max_examples=60, deadline=None)
@@ -43,10 +43,3 @@ def test_16_bit_rows_stay_16_bit():
     y = messages.hear(torch.ones((1, 8), dtype=torch.bfloat16))
     assert y.dtype == torch.bfloat16
     assert y.tolist() == [[2.0] * 8]
-
-
-def test_a_thread_count_is_put_back():
-    before = torch.get_num_threads()
-    with using(before + 1):
-        assert torch.get_num_threads() == before + 1
-    assert torch.get_num_threads() == before

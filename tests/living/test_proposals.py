@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 
 from graphretrieval import lifecycle, proposals
@@ -66,6 +69,27 @@ def test_proposals_change_no_answer_until_accepted(learned: Retriever) -> None:
     before = learned.search("topic2 text", k=20).to_json()["hits"]
     proposals.propose(learned, limit=50)
     assert learned.search("topic2 text", k=20).to_json()["hits"] == before
+
+
+def test_what_is_decided_while_links_are_looked_for_stays_decided(
+    learned: Retriever, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    yes, no, *others = proposals.propose(learned, type=DESCRIBES, limit=50)
+    gone = next(p for p in others if not {p.src, p.dst} & {yes.src, yes.dst, no.src, no.dst})
+    real = proposals.candidates
+
+    def slow(*arguments: Any) -> Iterator[tuple[float, proposals.Proposal]]:
+        yield from real(*arguments)
+        proposals.accept(learned, yes.id, "ada")
+        proposals.reject(learned, no.id, "ada")
+        learned.store.delete([gone.src])
+
+    monkeypatch.setattr(proposals, "candidates", slow)
+    again = proposals.propose(learned, type=DESCRIBES, limit=50)
+    assert again
+    assert not {yes.id, no.id, gone.id} & {p.id for p in again}
+    kept = [edge_of(learned, p) for p in (yes, no)]
+    assert [e.status for e in kept if e] == ["asserted", "rejected"]
 
 
 def test_the_same_question_has_the_same_proposals(learned: Retriever) -> None:

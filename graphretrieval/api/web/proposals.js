@@ -69,11 +69,25 @@ function item(p, list) {
     h("div", {class: "judge"},
       h("span", {class: "sure"}, `${percent(p.confidence)} ${t("sure")}`),
       h("span", {class: "gauge", "aria-hidden": "true"}, h("i", {class: "after", style: {width: percent(p.confidence)}})),
-      p.reasons.length > 0 && h("ul", {class: "reasons"}, p.reasons.map(r => h("li", {}, r))),
+      p.reasons.length > 0 && h("ul", {class: "reasons"}, p.reasons.map(r => h("li", {}, reason(r)))),
       h("div", {class: "row"},
         h("button", {type: "button", class: "go accept", disabled: !may, onclick: judge("accept", "accepted"), "aria-label": `${t("accept")}: ${words}`}, t("accept")),
         h("button", {type: "button", class: "plain reject", disabled: !may, onclick: judge("reject", "rejected"), "aria-label": `${t("reject")}: ${words}`}, t("reject")))));
   return box;
 }
 
-const end = node => h("a", {class: "thumb", href: link(node.id)}, face(node), h("span", {}, name(node)));
+const end = node => h("a", {class: "thumb", href: link(node.id)}, face(node), h("span", {}, node.modality === "category" ? way(node.id) : name(node)));
+
+// a category's own name may be "other": what it is a part of tells more
+const way = id => id.replace(/^cat:/, "").replaceAll("/", " / ");
+
+// reasons come in English and with ids
+function reason(text) {
+  const shared = /^both are linked to (.*?)(?: and (\d+) more)?$/.exec(text);
+  if (shared) {
+    const names = shared[1].split(", ").map(way).join(lang() === "zh" ? "、" : ", ");
+    return shared[2] ? t("sharedMore", names, shared[2]) : t("shared", names);
+  }
+  const measured = /^(.+) \((.+)\)/.exec(text);
+  return measured ? `${t(measured[1])} (${measured[2]})` : text;
+}
