@@ -21,12 +21,13 @@ from graphretrieval.retriever.material import Material
 from graphretrieval.retriever.model import Model, vectors_of
 from graphretrieval.types import Array, Bools, Graph, Ints
 
-#: What is measured beside the vectors of each block.
-SHAPE = ("path", "neighbours", "pagerank", "degree")
+#: What is measured beside the vectors of each block: the strongest walk, neighbours in common,
+#: personalised PageRank, and whether a node ends such links at all.
+SHAPE = ("path", "neighbours", "pagerank", "usual")
 # hidden links of a relation that a ranker is fitted on, and what they are sought among
 MOST, GALLERY = 200, 500
 # with fewer links of its own a relation is ranked as all are together
-FEWEST = 20
+FEWEST = 10
 # the share of a validation item's edges that is hidden at once: the others still describe it
 HIDDEN_SHARE = 0.3
 # PageRank: the chance to begin anew, and steps (what is left after four is under a half)
@@ -149,9 +150,9 @@ class LinkScorer:
             rank += at
         edges = self.graph.edges_of(asked.relation)
         end = self.graph.src if asked.backwards else self.graph.dst
-        degree = np.log1p(np.bincount(end[edges], minlength=len(self.graph.ids)))[g]
+        usual = np.isin(g, end[edges]).astype(np.float32)
         rank = np.log1p(rank[:, g] * both.shape[0])
-        return [path, common, rank, np.broadcast_to(degree, none.shape)]
+        return [path, common, rank, np.broadcast_to(usual, none.shape)]
 
     @cached_property
     def _both(self) -> csr_matrix:
@@ -186,28 +187,45 @@ def fit_links(
         seed: of what is hidden.
 
     Returns:
-        ``relation>source>target`` (and ``…, backwards>…``) → ranker, and ``""`` for all others.
+        ``relation>source>target`` (and ``relation, backwards>…``) → ranker; ``relation`` for other
+        kinds of ends, and ``""`` for all others.
     """
     truth, messages = material.graph, material.messages
     validation = material.validation
     touched = np.flatnonzero(validation[truth.src] | validation[truth.dst])
     hidden = touched[np.random.default_rng(seed).random(len(touched)) < HIDDEN_SHARE]
-    # no other edge between two ends may give their link away, nor may it in a wrong graph
+    # no other edge between two ends may give their link away
     kept = ~np.isin(_pair(messages), _pair(truth)[hidden])
+    # in a wrong graph what a node says instead is hidden: it is to lack as much as in a true one
+    wrong = ~np.isin(_triple(messages), _triple(truth))
+    kept &= ~(wrong & np.isin(_said(messages), _said(truth)[hidden]))
     scorer = LinkScorer(model, messages.with_edges(kept), material, raw)
     questions = asked(truth, hidden, seed)
     tables = [_table(scorer, question) for question in questions]
-    rankers = {"": _ranker(tables, seed)}
+    by: dict[str, list[_Table]] = {"": tables}
     for question, table in zip(questions, tables, strict=True):
-        if table.queries >= FEWEST:
-            rankers[key_of(question)] = _ranker([table], seed)
-    return rankers
+        for key in (key_of(question), question.name):
+            by.setdefault(key, []).append(table)
+    return {
+        key: _ranker(some, seed)
+        for key, some in by.items()
+        if not key or sum(t.queries for t in some) >= FEWEST
+    }
 
 
 def _pair(graph: Graph) -> Ints:
     """A number for the two ends of each edge, whichever way it leads ``(m,)``."""
     src, dst = graph.src.astype(np.int64), graph.dst.astype(np.int64)
     return np.minimum(src, dst) * len(graph.ids) + np.maximum(src, dst)
+
+
+def _said(graph: Graph) -> Ints:
+    """A number for who says something by what relation ``(m,)``."""
+    return graph.src.astype(np.int64) * len(graph.relations) + graph.relation
+
+
+def _triple(graph: Graph) -> Ints:
+    return _said(graph) * len(graph.ids) + graph.dst
 
 
 def key_of(asked: Asked) -> str:
@@ -247,7 +265,8 @@ def rank_links(
     rankers: Mapping[str, Ranker], scorer: LinkScorer, question: Asked, block: int = 32
 ) -> Array:
     """Scores ``(q, g)``; known links are at −∞."""
-    ranker = rankers.get(key_of(question), rankers[""])
+    keys = (key_of(question), question.name, "")
+    ranker = next(rankers[key] for key in keys if key in rankers)
     out = np.empty((len(question.queries), len(question.gallery)), np.float32)
     for start in range(0, len(out), block):
         part = replace(question, queries=question.queries[start : start + block])
