@@ -32,7 +32,7 @@ from graphretrieval.errors import BundleError
 from graphretrieval.retriever.model import Model
 from graphretrieval.types import JSON, Array, State
 
-FORMAT = 2
+FORMAT = 3
 _FILES = ("model.json", "stages.safetensors", "vectors.safetensors")
 _STAGES = ("encoder", "aligner", "refiner", "ranker")
 

@@ -26,7 +26,7 @@ CLOSE = 1e-4
 NEW = [f"m{i}" for i in range(4)]
 OLD = [f"n{i:03d}" for i in range(40)]
 ITEMS = st.sampled_from(OLD[:12] + NEW)
-ENDS = st.sampled_from([*OLD[:12], *NEW, "cat:hub", "cat:few", "cat:new"])
+ENDS = st.sampled_from([*OLD[:12], *NEW, "cat:hub", "cat:few", "cat:new", "place:new"])
 RELATIONS = st.sampled_from([DESCRIBES, RELATED_TO, IN_CATEGORY, "PAINTED_BY"])
 STATUS = st.sampled_from(["asserted", "asserted", "rejected"])
 WRITES = st.one_of(
@@ -38,7 +38,7 @@ WRITES = st.one_of(
         st.sampled_from(["image", "text", "audio"]),
         st.text("ab", min_size=1),
     ),
-    st.tuples(st.just("category"), st.just("cat:new")),
+    st.tuples(st.just("named"), st.sampled_from(["cat:new", "place:new"])),
     st.tuples(st.just("delete"), ENDS),
 )
 
@@ -53,8 +53,9 @@ def write(store: GraphStore, what: tuple[object, ...]) -> None:
             store.delete(edges=[(src, relation, dst)])  # type: ignore[list-item]
         case ("put", name, modality, text):
             store.upsert([node(name, modality, text)])  # type: ignore[arg-type]
-        case ("category", name):
-            store.upsert([Node(name, "category", title="new")])  # type: ignore[arg-type]
+        case ("named", name):
+            modality = "category" if name == "cat:new" else "place"
+            store.upsert([Node(name, modality, title="new")])  # type: ignore[arg-type]
         case ("delete", name):
             store.delete([name])  # type: ignore[list-item]
 
