@@ -16,6 +16,7 @@ from graphretrieval.errors import (
     QueryError,
     UnknownNode,
 )
+from graphretrieval.retriever.fresh import raw_of
 from graphretrieval.types import Hit, Node
 
 CIRCLE = "toy/shapes/circle/red_circle"
@@ -323,3 +324,17 @@ def test_the_same_seed_learns_the_same_model(kb: gr.Retriever, fitted: Path) -> 
         after = same.search("a green moon", k=20).to_json()["hits"]
     assert [h["id"] for h in before] == [h["id"] for h in after]
     assert [h["score"] for h in before] == pytest.approx([h["score"] for h in after], rel=1e-2)
+
+
+def test_a_place_lies_where_its_name_does_before_and_after_a_fit(kb: gr.Retriever) -> None:
+    kb.store.upsert([Node("place:1", "place", title="a red circle")])
+    kb.fit(seed=0)
+    model, embedded = kb.bundles.load()  # type: ignore[misc]
+    rows = {name: i for i, name in enumerate(embedded.ids)}
+    place = next(n for n in kb.store.nodes() if n.id == "place:1")
+    nameless = Node("place:2", "place")
+    fresh = raw_of(model, [place, nameless], kb.config)
+    for block, x in fresh.items():
+        np.testing.assert_allclose(x[0], embedded.raw[block][rows["place:1"]], atol=1e-3)
+        assert not x[1].any()
+        assert x[0].any() == (block != "posteriors")
