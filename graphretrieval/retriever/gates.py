@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -17,7 +17,15 @@ from graphretrieval.rankers.walks import Walker
 from graphretrieval.retriever import corpus
 from graphretrieval.retriever.likeness import choose, compared
 from graphretrieval.retriever.material import Material, variants
-from graphretrieval.retriever.model import ALIKE, TEXT_KINDS, Model, Vectors, scaled, vectors_of
+from graphretrieval.retriever.model import (
+    ALIKE,
+    PROBABILITIES,
+    TEXT_KINDS,
+    Model,
+    Vectors,
+    scaled,
+    vectors_of,
+)
 from graphretrieval.retriever.score import Anchors, Queries, Scorer
 from graphretrieval.types import JSON, Array, Bools, Graph, Ints, TextContent
 
@@ -26,6 +34,8 @@ MAX_QUERIES = 200
 MAX_KNOWN = 120
 # with fewer a better weight cannot be told from luck
 FEWEST_QUERIES = 5
+# with fewer questions of category a direction is weighed as all are together
+FEWEST_ALONE = 40
 # labelled texts to ask for categories with, where there are so many
 FEW_LABELLED = 60
 # candidates per query and column that a gate learns from
@@ -135,7 +145,9 @@ class _Weighing:
             found = [b for b in batches if b is not None]
             if relevance == "category":
                 self.classed += found[:1]
-            if new_ones is not None and new_ones.queries >= FEWEST_QUERIES:
+            pooled = relevance == self.relevance == "category"
+            fewest = FEWEST_ALONE if pooled else FEWEST_QUERIES
+            if new_ones is not None and new_ones.queries >= fewest:
                 _fit_gate(self.model, key, found, self.report, self.seed)
             else:
                 left.append(target)
@@ -144,11 +156,13 @@ class _Weighing:
     def fit_together(self, keys: Sequence[str]) -> None:
         """Fit gates that too little was asked of by what was asked by category in all directions.
 
-        Probabilities of categories mean the same everywhere.
+        Of the parts only probabilities of categories mean the same everywhere.
         """
-        if sum(a.queries for a in self.classed) >= FEWEST_QUERIES:
+        same = np.array([c.rstrip("+") == PROBABILITIES for c in self.model.columns])
+        asked = [replace(a, parts=a.parts * same) for a in self.classed]
+        if same.any() and sum(a.queries for a in asked) >= FEWEST_QUERIES:
             for key in keys:
-                _fit_gate(self.model, key, self.classed, self.report, self.seed)
+                _fit_gate(self.model, key, asked, self.report, self.seed)
 
     def weigh_blocks(self, kind: str, rows: Ints, new: Ints) -> None:
         """Choose by which blocks a query of this kind finds its like among its own modality.
