@@ -4,7 +4,7 @@ Rasiwasia et al. 2010: one calibrated classifier per modality; the inner product
 Σ_c p(c | a) p(c | b), is the probability that two items share a category. The temperature of the
 greatest likelihood is also within .001 of the best for ranking, so there is no other sharpening.
 
-Where some items have no category, theirs are guessed and learned from as well
+Where many items have no category, theirs are guessed and learned from as well
 (:mod:`~graphretrieval.aligners.guesses`).
 """
 
@@ -29,6 +29,7 @@ from graphretrieval.types import Array, Bools, Ints, State, Supervision
 FOLDS = 10
 LEAST = 2  # labelled rows that a category needs in a modality
 ROUNDS = 2  # of guessing; a third gained nothing
+ENOUGH = 0.2  # fewer unlabelled rows for each labelled one are not worth the time
 LEARNED = ("mean", "landmarks", "weights", "bias")
 NUMBERS = ("scale", "width", "temperature")
 
@@ -230,7 +231,7 @@ def _guessed(
     progress: Progress,
 ) -> dict[str, _Learned]:
     """Learned once more from the labels and from guesses, which links have a say in."""
-    if not any(tasks[m].free.any() for m in found):
+    if not any(tasks[m].free.sum() > ENOUGH * tasks[m].labelled.sum() for m in found):
         return dict(found)
     may = {m: tasks[m].free | tasks[m].labelled for m in found}
     labels = {m: tasks[m].labels for m in found}
