@@ -4,7 +4,7 @@ Listwise softmax cross-entropy (ListNet, Cao et al. 2007): with x the parts of a
 their scales, P(candidate | query) = softmax(w · x), w ≥ 0. Weights grow with how surely the
 collection knows the query, ``w = u + k v``: words that it holds are evidence beside their meaning,
 words that it never saw have no other. ``u`` leans towards the best part alone where that surely
-orders new queries better that it was not fitted on, or where these are too few to mix parts by.
+orders new queries better that it was not fitted on.
 
 How sure a hit is: a logistic curve (Platt 1999) over its score, its share log P(candidate | query),
 which tells a clear winner from one of many, and how surely the query is known, fitted on scores by
@@ -29,8 +29,6 @@ SPECK = 0.1
 SHARES = (0.0, 0.5, 1.0)
 # queries known at least so surely are judged apart from the others
 SURE = 0.5
-# with fewer new queries a mixture of parts is luck, unless it is surely better than the best one
-FEW = 20
 # pulls weights together where few queries say anything
 RIDGE = 1e-3
 # best candidates of a query that the calibration learns from
@@ -113,8 +111,6 @@ class FusionRanker:
             judged = [_ap((1 - t) * held + t * (x @ alone), right, owner)[new] for t in SHARES]
             lead = int(np.argmax([ap.mean() for ap in judged]))
             share = SHARES[lead] if better_on_average(judged[lead], judged[0]) else 0.0
-            if new.sum() < FEW and not better_on_average(judged[0], judged[-1]):
-                share = SHARES[-1]
             out[0] = (1 - share) * out[0] + share * alone
             held += share * (1 - k) * (x @ (alone - out[0])) if share else 0
         return out, held

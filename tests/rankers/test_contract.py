@@ -91,18 +91,6 @@ def test_the_fused_order_is_not_worse_than_the_best_part_on_new_queries(
     assert difference > -0.01 or lo > -0.02
 
 
-def test_ten_queries_mix_no_empty_parts_into_a_telling_one(name: str) -> None:
-    strength = (2.5, *7 * (0.0,))
-    gaps = []
-    for seed in range(20):
-        few = world(strength, seed, queries=10)
-        few.known[:] = 0
-        new = world(strength, 100 + seed, queries=100)
-        fused = new.ap(fitted(name, few).weigh(new.parts, 0.0).sum(axis=1)).mean()
-        gaps.append(fused - new.ap(new.parts[:, 0]).mean())
-    assert np.mean(gaps) > -0.005
-
-
 def test_parts_that_complete_each_other_are_better_than_each(name: str) -> None:
     ranker = fitted(name, world((2, 2, 2), 0))
     new = world((2, 2, 2), 9, queries=200)
