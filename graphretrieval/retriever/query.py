@@ -33,8 +33,8 @@ from graphretrieval.types import (
 CANDIDATES = 200
 # best candidates among which a diverse answer is chosen
 POOL = 400
-# a query whose best hit is less sure than this has no match
-UNSURE = 0.15
+# a query whose best hit is less sure than this has no match; a dozen right ones share what is sure
+UNSURE = 0.06
 #: What a score adds up from.
 PARTS = ("content", "graph", "path", "lexical")
 
