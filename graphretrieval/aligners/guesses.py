@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from graphretrieval.aligners.least_squares import softmax
 from graphretrieval.types import Array, Bools, Ints
 
 Pairs = Mapping[tuple[str, str], Ints]
@@ -83,14 +84,9 @@ def guesses(
             count = np.bincount(ends[:, 1], minlength=len(heard))
             total[listener] += heard / np.maximum(count, 1)[:, None]
     return {
-        m: np.where(labelled[m][:, None], sure[m], _softmax(x)).astype(np.float32)
+        m: np.where(labelled[m][:, None], sure[m], softmax(x)).astype(np.float32)
         for m, x in total.items()
     }
-
-
-def _softmax(logits: Array) -> Array:
-    e = np.exp(logits - logits.max(1, keepdims=True))
-    return np.asarray(e / e.sum(1, keepdims=True), np.float32)
 
 
 def trust(guessed: Array, labels: Array, counted: Bools) -> Array:

@@ -84,9 +84,7 @@ class Plan:
 class Trial:
     """One split, ready to be learned on and scored.
 
-    ``material`` is what learning may see. Each direction is ``(source, target, queries, gallery,
-    right, ignored, slice)``: graph rows of queries and gallery, which are right ``(q, g)``, and
-    which are known already and not counted (``None``: none).
+    ``material`` is what learning may see, ``hidden`` the graph rows that it may not.
     """
 
     material: Material
@@ -237,8 +235,6 @@ def scored(
             scores[0, start : start + 64] = flat.reshape(columns.shape[:2])
             if parts:
                 scores[1:, start : start + 64] = np.moveaxis(columns, 2, 0)
-        if d.ignored is not None:
-            scores[:, d.ignored] = -np.inf
         for name, matrix in zip(names, scores, strict=True):
             yield d, name, matrix
 

@@ -31,7 +31,6 @@ class Direction:
     queries: Ints = field(repr=False)
     gallery: Ints = field(repr=False)
     right: Bools = field(repr=False)
-    ignored: Bools | None = field(default=None, repr=False)
     slice: str = "all"
 
 

@@ -143,8 +143,8 @@ class _Weighing:
             batches = [b.among(gallery, self.material, relevance, self.seed) for b in asked]
             key, new_ones = f"{kind}>{target}>{relevance}", batches[0]
             found = [b for b in batches if b is not None]
-            if relevance == "category":
-                self.classed += found[:1]
+            if relevance == "category" and new_ones is not None:
+                self.classed.append(new_ones)
             pooled = relevance == self.relevance == "category"
             fewest = FEWEST_ALONE if pooled else FEWEST_QUERIES
             if new_ones is not None and new_ones.queries >= fewest:

@@ -100,10 +100,6 @@ def _matrix(rows: Ints, columns: Ints, n: int) -> csr_matrix:
     return csr_matrix((np.ones(len(rows), np.float32), (rows, columns)), (n, n))
 
 
-# which end's vector is refined
-_ENDS = (("", ""), ("", "+"), ("+", ""), ("+", "+"))
-
-
 class LinkScorer:
     """Columns of pairs over one graph; ``paths`` off leaves out walks and neighbourhoods."""
 
@@ -114,14 +110,11 @@ class LinkScorer:
         self.vectors = vectors_of(model, graph, material.places, raw)
         self.walker = Walker(graph)
 
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Names: each block's raw vectors; one end refined, the other, and both; the shape."""
-        blocks = list(self.vectors.raw)
-        return tuple(f"{a}{b}{c}" for a, c in _ENDS for b in blocks) + SHAPE
-
     def columns_of(self, asked: Asked) -> Array:
-        """``(q, g, p)`` of every node of the gallery for every query."""
+        """``(q, g, p)`` of every node of the gallery for every query.
+
+        Each block's raw vectors, one end refined, the other, and both; then :data:`SHAPE`.
+        """
         q, g = asked.queries, asked.gallery
         raw, refined = self.vectors.raw, self.vectors.refined
         ends = [(raw, raw), (raw, refined), (refined, raw), (refined, refined)]
