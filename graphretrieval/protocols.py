@@ -279,12 +279,20 @@ class Ranker(Protocol):
     """Score parts of candidates → one score that is the sum of its parts."""
 
     def fit(
-        self, parts: Array, relevant: Array, queries: Ints, known: Array, *, seed: int = 0
+        self,
+        parts: Array,
+        relevant: Array,
+        queries: Ints,
+        known: Array,
+        *,
+        absent: float | None = None,
+        seed: int = 0,
     ) -> Self:
         """Learn from candidates ``(n, p)``, their relevance ``(n,)`` and query numbers ``(n,)``.
 
         ``known`` ``(n,)`` says for each candidate's query how surely the collection knows it:
-        1 for one of its own items or words that it holds, 0 for something never seen.
+        1 for one of its own items or words that it holds, 0 for something never seen. ``absent`` is
+        how often a query's answer is not among candidates, for each time that it is.
         """
 
     #: Mean average precision on the queries learned from: of each part alone, and of the fusion
@@ -294,8 +302,11 @@ class Ranker(Protocol):
     def weigh(self, parts: Array, known: Array | float) -> Array:
         """Contributions ``(n, p)``, linear in the parts; a row's sum is the candidate's score."""
 
-    def confidence(self, scores: Array, known: float) -> Array:
-        """Calibrated probability that each of one query's candidates is right ``(n,)``."""
+    def log_odds(self, scores: Array, known: float) -> tuple[float, float]:
+        """Calibration of one query's candidates: slope and level, ``slope ≥ 0``.
+
+        A candidate of score s is right with probability ``1 / (1 + exp(−slope s − level))``.
+        """
 
     def state(self) -> State:
         """All that was learned."""

@@ -42,7 +42,8 @@ from graphretrieval.retriever.corpus import Places
 from graphretrieval.retriever.gates import node_queries, scorer_of
 from graphretrieval.retriever.learn import align, weigh
 from graphretrieval.retriever.material import Material, embed
-from graphretrieval.retriever.model import Model, gate
+from graphretrieval.retriever.model import Model
+from graphretrieval.retriever.weighing import gate
 from graphretrieval.sources.limits import Limits
 from graphretrieval.sources.media import MediaReader
 from graphretrieval.types import DESCRIBES, IN_CATEGORY, JSON, Array, Graph, Ints, Node
@@ -220,7 +221,7 @@ def scored(
     for d in trial.directions:
         try:
             kind = kind_of(material, d)
-            ranker = gate(model, kind, d.target, trial.relevance)
+            weigher = gate(model, kind, d.target, trial.relevance)
         except NotFitted:
             continue
         names = [FUSED, *model.columns] if parts else [FUSED]
@@ -230,9 +231,8 @@ def scored(
             queries = node_queries(scorer.vectors, block, kind, material.texts)
             anchors = scorer.anchors(queries)
             columns = scorer.parts(queries, d.gallery, anchors)  # (q, g, p)
-            known = np.repeat(scorer.known(anchors), len(d.gallery))
-            flat = ranker.weigh(columns.reshape(-1, columns.shape[2]), known).sum(axis=1)
-            scores[0, start : start + 64] = flat.reshape(columns.shape[:2])
+            for i, known in enumerate(scorer.known(anchors)):
+                scores[0, start + i] = weigher.weigh(columns[i], float(known))[0].sum(axis=1)
             if parts:
                 scores[1:, start : start + 64] = np.moveaxis(columns, 2, 0)
         for name, matrix in zip(names, scores, strict=True):

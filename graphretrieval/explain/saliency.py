@@ -74,10 +74,9 @@ def saliency(
 def _measure(model: Model, posed: Sequence[Posed]) -> tuple[str, list[Array]]:
     """What is watched, and the weight of each block for each term."""
     total = sum(abs(p.term.weight) for p in posed)
-    columns = np.eye(len(model.columns), dtype=np.float32)
+    n = len(model.columns)
     weights = [
-        np.diag(p.gate.weigh(columns, p.known))[: len(model.aligners)] * (p.term.weight / total)
-        for p in posed
+        p.gate.weights(n, p.known)[: len(model.aligners)] * (p.term.weight / total) for p in posed
     ]
     if any(np.abs(w).max(initial=0) > 0 for w in weights):
         return "content", [np.asarray(w, np.float32) for w in weights]

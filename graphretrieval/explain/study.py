@@ -29,14 +29,15 @@ from graphretrieval.evaluation import protocols
 from graphretrieval.evaluation.protocols import Plan, Trial, kind_of
 from graphretrieval.evaluation.results import Direction
 from graphretrieval.explain import deletion
-from graphretrieval.protocols import Progress, Ranker, silent
+from graphretrieval.protocols import Progress, silent
 from graphretrieval.rankers.ways import ways
 from graphretrieval.retriever import Retriever, open
 from graphretrieval.retriever.gates import node_queries, scorer_of
 from graphretrieval.retriever.learn import align, weigh
 from graphretrieval.retriever.material import embed
-from graphretrieval.retriever.model import Model, gate
+from graphretrieval.retriever.model import Model
 from graphretrieval.retriever.query import Found, Posed, Searcher, Term
+from graphretrieval.retriever.weighing import Gate, gate
 from graphretrieval.types import JSON, Array, Graph, Ints
 from graphretrieval.types import Path as Way
 
@@ -235,12 +236,12 @@ class _Work:
             d, i = asked[int(at)]
             kind = kind_of(self.trial.material, d)
             try:
-                ranker = gate(self.searcher.model, kind, d.target, "instance")
+                weigher = gate(self.searcher.model, kind, d.target, "instance")
             except NotFitted:
                 continue
-            yield from self._of_query(d, i, kind, ranker)
+            yield from self._of_query(d, i, kind, weigher)
 
-    def _of_query(self, d: Direction, i: int, kind: str, ranker: Ranker) -> Iterator[Case]:
+    def _of_query(self, d: Direction, i: int, kind: str, weigher: Gate) -> Iterator[Case]:
         scorer, row = self.searcher.scorer, int(d.queries[i])
         rows = np.array([row])
         queries = node_queries(scorer.vectors, rows, kind, self.trial.material.texts)
@@ -249,7 +250,7 @@ class _Work:
         mask[d.gallery] = True
         walks = scorer.walk(anchors, mask)
         term = Term("node", self.graph.ids[row], 1.0, queries)
-        posed = [Posed(term, ranker, anchors, walks, float(scorer.known(anchors)[0]))]
+        posed = [Posed(term, weigher, anchors, walks, float(scorer.known(anchors)[0]))]
         found = self.searcher.weigh(d.gallery, posed, scorer.parts(queries, d.gallery, anchors))
         for at in np.argsort(-found.score, kind="stable")[: self.per_query]:
             case = self._of_hit(d, found, int(at))

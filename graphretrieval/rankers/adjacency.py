@@ -7,7 +7,7 @@ rows are packed again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -95,6 +95,15 @@ class Adjacency:
         _, at = self.entries(rows)
         mine = self.kind[at] == 2 * self.relations.index(relation) + outward
         return np.asarray(self.other[at[mine]], np.int64)
+
+    def linked(self, rows: Ints, but_by: Sequence[str] = ()) -> Bools:
+        """Which rows have an edge of any other relation than these ``(r,)``."""
+        counts = np.array([r not in but_by for r in self.relations], np.bool_)
+        out = np.zeros(len(rows), np.bool_)
+        owner, at = self.entries(rows)
+        if len(counts):
+            out[owner[counts[self.kind[at] // 2]]] = True
+        return out
 
     def relation(self, name: str) -> int:
         """The number of a relation, a new one if it was not there."""

@@ -18,12 +18,14 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
+from scipy.special import logsumexp
 
 from graphretrieval.cpus import one_thread
 from graphretrieval.types import JSON, Array, Bools, Ints, State
 
 FOLDS = 3
-# a weight below this share of the greatest is owed to the chance of few queries
+# a weight below this share of the greatest is owed to the chance of few queries; those of new and
+# of known queries are apart: a walk from an item to its own links is worth dozens of likenesses
 SPECK = 0.1
 # how much of a new query's weights the best part may be given for itself, the least first
 SHARES = (0.0, 0.5, 1.0)
@@ -35,6 +37,9 @@ RIDGE = 1e-3
 _TOP = 5
 # how often what is asked for is taken not to be there at all
 _ABSENT = 0.2
+
+# confidence before anything is learned: the share that softmax gives; few answers move it little
+_PRIOR = np.array([0.0, 1.0, 0.0, 0.0])
 
 Floats = npt.NDArray[np.float64]
 
@@ -51,7 +56,14 @@ class FusionRanker:
         self.judged: dict[str, JSON] = {}
 
     def fit(
-        self, parts: Array, relevant: Array, queries: Ints, known: Array, *, seed: int = 0
+        self,
+        parts: Array,
+        relevant: Array,
+        queries: Ints,
+        known: Array,
+        *,
+        absent: float | None = None,
+        seed: int = 0,
     ) -> Self:
         """Learn weights and calibration.
 
@@ -60,6 +72,8 @@ class FusionRanker:
             relevant: ``(n,)`` 0 or 1; queries without a relevant candidate are left out.
             queries: ``(n,)`` query numbers.
             known: ``(n,)`` from 0 to 1, how surely each candidate's query is known.
+            absent: how often a query's answer is not there for each time that it is; 1 in 5 by
+                default.
             seed: of the folds.
         """
         order = np.argsort(queries, kind="stable")
@@ -73,7 +87,7 @@ class FusionRanker:
         self.scale_ = _scale(x, owner)
         x = x / self.scale_
         self.weights_, held = self._chosen(x, k, right, owner, seed)
-        self._calibrate(held, k, right, owner)
+        self._calibrate(held, k, right, owner, _ABSENT if absent is None else absent)
         return self
 
     def _between(self, known: Floats | float) -> Floats:
@@ -102,7 +116,7 @@ class FusionRanker:
         fused = _ap(held, right, owner)
         self.judged = {"parts": single.mean(axis=1).tolist(), "fused": float(fused.mean())}
         out = np.reshape(self._listnet(both, right, owner), (2, p))
-        out[out < SPECK * out.max()] = 0
+        out[out < SPECK * out.max(axis=1, keepdims=True)] = 0
         new = k[np.flatnonzero(np.diff(owner, prepend=-1))] < SURE  # (q,)
         if new.any():
             best = int(np.argmax(single[:, new].mean(axis=1)))
@@ -141,7 +155,9 @@ class FusionRanker:
             )
         return np.asarray(found.x)
 
-    def _calibrate(self, score: Floats, known: Floats, right: Bools, owner: Ints) -> None:
+    def _calibrate(
+        self, score: Floats, known: Floats, right: Bools, owner: Ints, absent: float
+    ) -> None:
         """P(right | evidence) by logistic regression; what scores more is never less sure.
 
         Each query asks once more as if its answers were not there, so that a clear winner among
@@ -153,7 +169,7 @@ class FusionRanker:
             _shown(score[rest], known[rest], right[rest], owner[rest]),
         ]
         said, r = (np.concatenate(x) for x in zip(*parts, strict=True))
-        weight = np.repeat((1.0, _ABSENT), [len(x) for x, _ in parts])
+        weight = np.repeat((1.0, absent), [len(x) for x, _ in parts])
         # Platt's smoothed targets keep the slope finite where all are right or wrong
         t = np.where(r > 0, (r.sum() + 1) / (r.sum() + 2), 1 / (len(r) - r.sum() + 2))
 
@@ -161,11 +177,12 @@ class FusionRanker:
             z = said @ w
             value = float(np.sum(weight * (np.logaddexp(0, z) - t * z)))
             gap = weight * (1 / (1 + np.exp(-np.clip(z, -500, 500))) - t)
-            return value, gap @ said
+            off = (w - _PRIOR) * [1, 1, 1, 0]
+            return value + float(off @ off), gap @ said + 2 * off
 
         found = minimize(
             loss,
-            np.array([1.0, 1.0, 0.0, 0.0]),
+            _PRIOR,
             jac=True,
             method="L-BFGS-B",
             bounds=[(0, None), (0, None), (None, None), (None, None)],
@@ -177,17 +194,18 @@ class FusionRanker:
         k = np.asarray(known, np.float64)
         return np.asarray(parts * (self._between(k) / self.scale_), np.float32)
 
-    def confidence(self, scores: Array, known: float) -> Array:
-        """Calibrated probability that each candidate of one query is right ``(n,)``.
+    def log_odds(self, scores: Array, known: float) -> tuple[float, float]:
+        """Slope and level of the calibration of one query's candidates.
 
         Args:
             scores: ``(n,)`` of all candidates of the query.
             known: how surely the query is known.
         """
         score = np.asarray(scores, np.float64)
-        k = np.full(len(score), np.clip(known, 0, 1))
-        z = _evidence(score, k, np.zeros(len(score), np.int64)) @ self.calibration_
-        return np.asarray(1 / (1 + np.exp(-np.clip(z, -500, 500))), np.float32)
+        by_score, by_share, by_known, level = map(float, self.calibration_)
+        spread = float(logsumexp(score)) if len(score) else 0.0
+        level += by_known * float(np.clip(known, 0, 1)) - by_share * spread
+        return by_score + by_share, level
 
     def state(self) -> State:
         """Weights, scales and calibration."""

@@ -32,7 +32,7 @@ from graphretrieval.errors import BundleError
 from graphretrieval.retriever.model import Model
 from graphretrieval.types import JSON, Array, State
 
-FORMAT = 3
+FORMAT = 4
 _FILES = ("model.json", "stages.safetensors", "vectors.safetensors")
 _STAGES = ("encoder", "aligner", "refiner", "ranker")
 

@@ -115,6 +115,14 @@ def instance_edges(graph: Graph) -> Ints:
     return np.flatnonzero(np.isin(graph.relation, names))
 
 
+def linked(graph: Graph) -> Bools:
+    """Which nodes have an edge that ties single items together ``(n,)``."""
+    out = np.zeros(len(graph.ids), np.bool_)
+    edges = instance_edges(graph)
+    out[graph.src[edges]] = out[graph.dst[edges]] = True
+    return out
+
+
 def families(graph: Graph) -> Ints:
     """Which items must stay on one side of a split: joined by DESCRIBES, PART_OF or RELATED_TO.
 

@@ -14,19 +14,21 @@ from graphretrieval.arrays import normalise
 from graphretrieval.folding import STOP_WORDS, is_han, telling, words
 from graphretrieval.protocols import GraphStore, Progress, Ranker, silent
 from graphretrieval.rankers.walks import Walker
-from graphretrieval.retriever import corpus
+from graphretrieval.retriever import corpus, undescribed
 from graphretrieval.retriever.likeness import choose, compared
 from graphretrieval.retriever.material import Material, variants
 from graphretrieval.retriever.model import (
     ALIKE,
     PROBABILITIES,
     TEXT_KINDS,
+    UNDESCRIBED,
     Model,
     Vectors,
     scaled,
     vectors_of,
 )
 from graphretrieval.retriever.score import Anchors, Queries, Scorer
+from graphretrieval.retriever.weighing import gate
 from graphretrieval.types import JSON, Array, Bools, Graph, Ints, TextContent
 
 # hidden queries per direction: enough that a weight is known to a few per cent
@@ -96,6 +98,8 @@ def fit_gates(
             work.weigh_blocks(kind, rows, new)
             left = work.fit(relevance, kind, rows, new, targets)
             work.fit(other, kind, rows, new, left)
+            if relevance == "instance":
+                work.fit_undescribed(kind, targets)
             scarce += [f"{kind}>{target}>{relevance}" for target in left]
     if relevance == "category":
         work.fit_together(scarce)
@@ -138,7 +142,11 @@ class _Weighing:
             asked.append(self._known(kind, rows))
         left = []
         for target in targets:
-            among = self._in_category if relevance == "category" else self.material.visible
+            share = undescribed.described(self.material, target)
+            among, absent = self._in_category, None
+            if relevance == "instance":
+                among = self.material.visible & (self._linked if share else True)
+                absent = (1 - share) / share if share else None
             gallery = _gallery(self.material, target, among)
             batches = [b.among(gallery, self.material, relevance, self.seed) for b in asked]
             key, new_ones = f"{kind}>{target}>{relevance}", batches[0]
@@ -148,10 +156,39 @@ class _Weighing:
             pooled = relevance == self.relevance == "category"
             fewest = FEWEST_ALONE if pooled else FEWEST_QUERIES
             if new_ones is not None and new_ones.queries >= fewest:
-                _fit_gate(self.model, key, found, self.report, self.seed)
+                _fit_gate(self.model, key, found, self.report, self.seed, absent)
             else:
                 left.append(target)
         return left
+
+    def fit_undescribed(self, kind: str, targets: Sequence[str]) -> None:
+        """Gates of what nobody described: texts ask for what they describe, without its links."""
+        m, seed = self.material, self.seed
+        rows, things = undescribed.questions(m, kind, seed)
+        shares = {t: undescribed.described(m, t) for t in targets}
+        shares = {t: s for t, s in shares.items() if f"{kind}>{t}>instance" in self.model.gates}
+        if not len(rows) or not any(shares.values()):
+            return
+        bare = self._scorer(corpus.without_nodes(m.messages, np.append(rows, things)), rows)
+        linked = corpus.linked(bare.walker.graph)
+        batch = _Batch.of_items(bare, m, rows, kind)
+        for target, share in shares.items():
+            if not share:
+                continue
+            own = batch.among(_gallery(m, target, m.visible & ~linked), m, "instance", seed)
+            gallery = _gallery(m, target, m.visible)
+            every = batch.among(gallery, m, "instance", seed, marked=True)
+            if own is not None and every is not None and own.queries >= FEWEST_QUERIES:
+                key = f"{kind}>{target}>{UNDESCRIBED}"
+                _fit_gate(self.model, key, [own], self.report, seed, share / (1 - share))
+                self.model.meta.setdefault("lift", {})[key] = undescribed.lift(
+                    gate(self.model, kind, target, "instance"),
+                    self.model.columns,
+                    every.parts,
+                    every.right > 0,
+                    every.owner,
+                    every.known,
+                )
 
     def fit_together(self, keys: Sequence[str]) -> None:
         """Fit gates that too little was asked of by what was asked by category in all directions.
@@ -195,6 +232,10 @@ class _Weighing:
     @cached_property
     def _whole(self) -> Scorer:
         return self._scorer(self.material.messages, np.empty(0, np.int64))
+
+    @cached_property
+    def _linked(self) -> Bools:
+        return corpus.linked(self.material.messages)
 
     @cached_property
     def _in_category(self) -> Bools:
@@ -334,8 +375,19 @@ class _Batch:
         queries = node_queries(scorer.vectors, rows, kind, material.texts)
         return cls(scorer, queries, scorer.anchors(queries), rows, known)
 
-    def among(self, gallery: Ints, material: Material, relevance: str, seed: int) -> _Asked | None:
-        """Candidates for those queries that have right answers; None if none has."""
+    def among(
+        self,
+        gallery: Ints,
+        material: Material,
+        relevance: str,
+        seed: int,
+        *,
+        marked: bool = False,
+    ) -> _Asked | None:
+        """Candidates for those queries that have right answers; None if none has.
+
+        Which of them are undescribed is only ``marked`` where it is not to be learned from.
+        """
         right = corpus.relevance(material.graph, self.rows, gallery, relevance)
         if len(gallery) > MAX_GALLERY:
             drawn = np.random.default_rng(seed).random(len(gallery)) < MAX_GALLERY / len(gallery)
@@ -348,6 +400,8 @@ class _Batch:
         if not len(asked):
             return None
         parts = self.scorer.parts(self.queries, gallery, self.anchors)[asked]  # (q, g, p)
+        if not marked:  # what a hidden question described would be told by it
+            parts[:, :, self.scorer.model.columns.index(UNDESCRIBED)] = 0
         right = right[asked]
         keep = _candidates(parts, right) & (gallery[None, :] != self.rows[asked][:, None])
         owner = np.nonzero(keep)[0].astype(np.int64)
@@ -369,7 +423,12 @@ def excerpt(text: str, *, seed: int) -> str:
 
 
 def _fit_gate(
-    model: Model, key: str, found: Sequence[_Asked], report: dict[str, JSON], seed: int
+    model: Model,
+    key: str,
+    found: Sequence[_Asked],
+    report: dict[str, JSON],
+    seed: int,
+    absent: float | None = None,
 ) -> None:
     """Fit and keep one gate; the first batch asks as new."""
     ranker: Ranker = registry.resolve("ranker", "fusion")()
@@ -379,6 +438,7 @@ def _fit_gate(
         np.concatenate([a.right for a in found]),
         np.concatenate([a.owner + n for a, n in zip(found, first, strict=False)]),
         np.concatenate([a.known for a in found]),
+        absent=absent,
         seed=seed,
     )
     model.gates[key] = ranker

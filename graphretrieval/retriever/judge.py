@@ -20,7 +20,8 @@ from graphretrieval.errors import ConfigError
 from graphretrieval.gnn.messages import Typed, propagate, strengths
 from graphretrieval.retriever import corpus
 from graphretrieval.retriever.corpus import Places
-from graphretrieval.retriever.model import Model, gate, scaled
+from graphretrieval.retriever.model import Model, scaled
+from graphretrieval.retriever.weighing import gate
 from graphretrieval.types import JSON, Array, Bools, Graph, Ints
 
 # one new link in so many is never learned from
@@ -155,11 +156,7 @@ class Judge:
         heard = refined_over(self.typed, model, raw, rows)
         refined = {b: scaled(b, x) for b, x in heard.items()}
         for (source, target, mine), gallery in zip(self._directions(), galleries, strict=True):
-            weight = np.diag(
-                gate(model, source, target, "instance").weigh(
-                    np.eye(len(model.columns), dtype=np.float32), 0.0
-                )
-            )
+            weight = gate(model, source, target, "instance").weights(len(model.columns), 0.0)
             scores = np.zeros((len(mine), len(gallery)), np.float32)
             for i, block in enumerate(model.aligners):
                 asked = scaled(block, raw[block][self.asks[mine]])

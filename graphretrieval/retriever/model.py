@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from graphretrieval.arrays import normalise
-from graphretrieval.errors import NotFitted
 from graphretrieval.folding import is_han, words
 from graphretrieval.protocols import Aligner, Encoder, Ranker, Refiner
 from graphretrieval.retriever.corpus import Places
@@ -29,6 +28,8 @@ HAN, FOREIGN = "han", "foreign"
 TEXT_KINDS = ("text", FOREIGN, HAN)
 #: Which part of the score each column adds to, beside the blocks' own.
 PATH, LEXICAL = "path", "lexical"
+#: The column that is 1 for an item without links to others, and the gates of such items.
+UNDESCRIBED = "undescribed"
 #: Ends the name of a column that holds hubs of a block back.
 HUBS = " hubs"
 
@@ -52,9 +53,13 @@ class Model:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Names of the score columns: each block raw and refined (``+``), hubs, path, lexical."""
+        """Names of the score columns.
+
+        Each block raw and refined (``+``), hubs, undescribed, path, lexical.
+        """
         refined = [f"{name}+" for name in self.aligners]
-        return (*self.aligners, *refined, *(f"{b}{HUBS}" for b in self.hubs), PATH, LEXICAL)
+        hubs = [f"{b}{HUBS}" for b in self.hubs]
+        return (*self.aligners, *refined, *hubs, UNDESCRIBED, PATH, LEXICAL)
 
     @property
     def hubs(self) -> list[str]:
@@ -157,20 +162,3 @@ def kinds_of_text(encoder: Any, contents: Sequence[TextContent]) -> list[str]:
         HAN if any(map(is_han, words(c.text))) else FOREIGN if f else "text"
         for c, f in zip(contents, foreign, strict=True)
     ]
-
-
-def gate(model: Model, source: str, target: str, relevance: str) -> Ranker:
-    """The ranker for one direction; ``source`` is a modality or a kind of text.
-
-    Where that relevance was never seen the other's serves, where no such text was, other texts',
-    and where the direction was never seen, one that weighs all parts alike.
-    """
-    other = "category" if relevance == "instance" else "instance"
-    kin = reversed(TEXT_KINDS) if source in TEXT_KINDS else ()
-    for kind in (source, *kin):
-        for key in (f"{kind}>{target}>{relevance}", f"{kind}>{target}>{other}"):
-            if key in model.gates:
-                return model.gates[key]
-    if ALIKE in model.gates:
-        return model.gates[ALIKE]
-    raise NotFitted("the model has no gates", remedy="fit again")

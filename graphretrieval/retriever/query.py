@@ -11,11 +11,12 @@ import numpy.typing as npt
 
 from graphretrieval.arrays import top_k
 from graphretrieval.errors import QueryError, SpaceMismatch, StoreAway
-from graphretrieval.protocols import GraphStore, Index, Ranker
+from graphretrieval.protocols import GraphStore, Index
 from graphretrieval.rankers.adjacency import below
 from graphretrieval.rankers.walks import Walks
-from graphretrieval.retriever.model import Model, Vectors, gate
+from graphretrieval.retriever.model import Model, Vectors
 from graphretrieval.retriever.score import Anchors, Queries, Scorer
+from graphretrieval.retriever.weighing import Gate, gate
 from graphretrieval.types import (
     IN_CATEGORY,
     PART_OF,
@@ -76,7 +77,7 @@ class Posed:
     """One term put to one target modality: the gate that weighs it, where it starts and gets to."""
 
     term: Term
-    gate: Ranker
+    gate: Gate
     anchors: Anchors = field(repr=False)
     walks: Walks = field(repr=False)
     known: float
@@ -213,21 +214,27 @@ class Searcher:
         total = sum(abs(p.term.weight) for p in posed)
         no_match = True
         for i, p in enumerate(posed):
-            weighed[i] = p.gate.weigh(columns[i], p.known) * np.float32(p.term.weight / total)
+            own, sure = p.gate.weigh(columns[i], p.known)
+            weighed[i] = own * np.float32(p.term.weight / total)
             for column, name in enumerate(self.model.columns):
                 parts[self.model.part_of(name)] += weighed[i, :, column]
-            own = weighed[i].sum(axis=1) * np.float32(total / p.term.weight)
-            sure = p.gate.confidence(own, p.known)
             confidence += np.float32(max(p.term.weight, 0) / total) * sure
             no_match &= not len(own) or bool(sure.max() < UNSURE)
         score = np.sum(list(parts.values()), axis=0)
         return Found(rows, posed, columns, weighed, parts, score, confidence, no_match)
 
     def _nearest(self, posed: Sequence[Posed], target: str, k: int, allowed: Bools | None) -> Ints:
-        """Rows whose joined vectors are nearest, the gates' weights on the query's side."""
+        """Rows whose joined vectors are nearest, the gates' weights on the query's side.
+
+        By the weights of the described, and where the undescribed have others, by these as well.
+        """
+        found = [self._nearest_to(self._joined(posed), target, k, allowed)]
+        if any(p.gate.undescribed for p in posed):
+            found.append(self._nearest_to(self._joined(posed, True), target, k, allowed))
+        return np.concatenate(found)
+
+    def _nearest_to(self, query: Array, target: str, k: int, allowed: Bools | None) -> Ints:
         rows = self.vectors.places.rows[target]
-        joined = [p.term.weight * self._joined(p.term.queries, p.gate, p.known) for p in posed]
-        query = np.sum(joined, axis=0).astype(np.float32)
         if allowed is not None:
             take = np.flatnonzero(allowed[rows])
             _, best = top_k(query @ self._matrix(rows[take]).T, k)
@@ -245,16 +252,25 @@ class Searcher:
 
     def vector(self, term: Term, target: str) -> Array:
         """One term as one vector ``(D,)``, its gate's weights on its blocks."""
-        ranker = gate(self.model, term.queries.kind, target, "instance")
-        return np.asarray(self._joined(term.queries, ranker, self._begun(term).known)[0])
+        known = self._begun(term).known
+        weigher = gate(self.model, term.queries.kind, target, "instance")
+        return self._blocks(term.queries, weigher.weights(len(self.model.columns), known))
 
-    def _joined(self, queries: Queries, ranker: Ranker, known: float) -> Array:
-        """All blocks of one query side by side, each times its weight ``(1, D)``."""
-        weight = np.diag(ranker.weigh(np.eye(len(self.model.columns), dtype=np.float32), known))
-        blocks = list(self.model.aligners)
-        raw = [queries.raw[b] * weight[i] for i, b in enumerate(blocks)]
-        refined = [queries.raw[b] * weight[len(blocks) + i] for i, b in enumerate(blocks)]
-        return np.concatenate([*raw, *refined], axis=1).astype(np.float32)
+    def _joined(self, posed: Sequence[Posed], undescribed: bool = False) -> Array:
+        """All terms as one vector ``(1, D)``, as the described or the others are looked for."""
+        columns = len(self.model.columns)
+        weights = [p.gate.weights(columns, p.known, undescribed=undescribed) for p in posed]
+        of = [
+            p.term.weight * self._blocks(p.term.queries, w)
+            for p, w in zip(posed, weights, strict=True)
+        ]
+        return np.asarray(np.sum(of, axis=0), np.float32).reshape(1, -1)
+
+    def _blocks(self, queries: Queries, weight: Array) -> Array:
+        """All blocks of one query side by side, each times its weight ``(D,)``."""
+        twice = [*self.model.aligners, *self.model.aligners]
+        blocks = [queries.raw[b][0] * w for b, w in zip(twice, weight, strict=False)]
+        return np.concatenate(blocks).astype(np.float32)
 
     def _matrix(self, rows: Ints) -> Array:
         blocks = list(self.model.aligners)

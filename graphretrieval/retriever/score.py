@@ -10,6 +10,7 @@ import numpy as np
 from graphretrieval.arrays import normalise, top_k
 from graphretrieval.protocols import GraphStore
 from graphretrieval.rankers.walks import ANCHORS, Walker, Walks
+from graphretrieval.retriever.corpus import NOT_INSTANCE
 from graphretrieval.retriever.hubs import Hubs
 from graphretrieval.retriever.likeness import compared
 from graphretrieval.retriever.model import Model, Vectors
@@ -185,8 +186,14 @@ class Scorer:
         raw = [queries.raw[b] @ self.vectors.raw[b][targets].T for b in blocks]
         refined = [queries.raw[b] @ self.vectors.refined[b][targets].T for b in blocks]
         held_back = [-self.hubs.of(queries.asks_as, b, targets) for b in self.model.hubs]
-        hubs = [np.broadcast_to(h, path.shape) for h in held_back]
-        return np.stack([*raw, *refined, *hubs, path, words], axis=2).astype(np.float32)
+        same = [*held_back, self.undescribed(targets)]
+        same = [np.broadcast_to(x, path.shape) for x in same]
+        return np.stack([*raw, *refined, *same, path, words], axis=2).astype(np.float32)
+
+    def undescribed(self, targets: Ints) -> Array:
+        """The column of items that nothing ties to another: 1, others 0 ``(t,)``."""
+        linked = self.walker.adjacency.linked(targets, NOT_INSTANCE)
+        return np.asarray(~linked, np.float32)
 
     def walked(self, anchors: Anchors, targets: Ints) -> tuple[Array, Array]:
         """The columns that walks and words make of the targets, each ``(q, t)``."""

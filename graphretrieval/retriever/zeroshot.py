@@ -13,9 +13,9 @@ import numpy as np
 
 from graphretrieval.errors import QueryError
 from graphretrieval.retriever.live import Live
-from graphretrieval.retriever.model import gate
 from graphretrieval.retriever.retriever import Retriever
 from graphretrieval.retriever.score import SIMILAR, Queries
+from graphretrieval.retriever.weighing import gate
 from graphretrieval.types import Array, Ints, TextContent
 
 # labels are compared as softmax(score / temperature); right and wrong ones differ by about 5
@@ -60,7 +60,7 @@ def classify(kb: Retriever, kind: str, value: str, labels: Sequence[str]) -> lis
             query = kb._queries("text", label, TextContent(label), live)
             anchors = scorer.anchors(query)
             parts = scorer.parts(query, rows, anchors)[0]  # (t, p)
-            ranker = gate(live.model, query.kind, modality, "instance")
+            ranker = gate(live.model, query.kind, modality, "instance").ranker
             weighed = ranker.weigh(parts, float(scorer.known(anchors)[0])).sum(axis=1)
             scores[i] = weighed @ weights
     shares = np.exp((scores - scores.max()) / TEMPERATURE)

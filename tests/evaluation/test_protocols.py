@@ -18,7 +18,7 @@ from graphretrieval.evaluation.controls import NOISE
 from graphretrieval.evaluation.protocols import Plan, Trial, evaluate, evaluate_folder, prepare
 from graphretrieval.folding import fold
 from graphretrieval.retriever.learn import align, weigh
-from graphretrieval.retriever.model import gate
+from graphretrieval.retriever.weighing import gate
 from graphretrieval.types import Edge, Graph, Node
 
 from .world import name, write_world
@@ -149,8 +149,7 @@ def test_few_questions_of_category_are_weighed_by_probabilities_alone(
     trial, encoders, _ = trial_of(base, protocol="few-labels", labels=4)
     aligned = align(trial.material, encoders, base.config)
     model = weigh(aligned, trial.material, encoders, base.store, base.config, relevance="category")
-    ranker = gate(model, "text", "image", "category")
-    weights = ranker.weigh(np.eye(len(model.columns), dtype=np.float32), 0.0).diagonal()
+    weights = gate(model, "text", "image", "category").weights(len(model.columns), 0.0)
     told = {column for column, w in zip(model.columns, weights, strict=True) if w > 0}
     assert told == {"posteriors", "posteriors+"}
 

@@ -13,7 +13,8 @@ from graphretrieval.explain import deletion, explain
 from graphretrieval.gnn.none import NoRefiner
 from graphretrieval.gnn.propagate import PropagateRefiner
 from graphretrieval.retriever import query as query_room
-from graphretrieval.retriever.model import ALIKE, Model
+from graphretrieval.retriever.model import ALIKE, UNDESCRIBED, Model
+from graphretrieval.retriever.weighing import Gate
 from graphretrieval.types import Graph, State, Step
 from graphretrieval.types import Path as Way
 
@@ -25,7 +26,11 @@ SOUND = (f"{CIRCLE}.wav", "RELATED_TO", f"{CIRCLE}.png")
 @pytest.fixture
 def alike(monkeypatch: pytest.MonkeyPatch) -> None:
     """A gate that weighs all parts alike, so that a walk counts whatever was learned."""
-    monkeypatch.setattr(query_room, "gate", lambda model, *_: model.gates[ALIKE])
+    monkeypatch.setattr(
+        query_room,
+        "gate",
+        lambda model, *_: Gate(model.gates[ALIKE], model.columns.index(UNDESCRIBED)),
+    )
 
 
 def ring(n: int = 40, chords: int = 6, seed: int = 0) -> Graph:

@@ -113,18 +113,50 @@ def test_a_part_can_count_for_known_queries_only(name: str) -> None:
     assert share[0] < share[1]
 
 
+def test_what_only_known_queries_have_takes_nothing_from_new_ones(name: str) -> None:
+    """A walk from an item to its links is worth dozens of likenesses; a new item has no links."""
+    old, new = world((1, 9), 0, queries=200), world((1, 0), 1, queries=200)
+    old.known[:], new.known[:] = 1, 0
+    old.parts[:, 1] *= 20
+    new.parts[:, 1] = 0
+    new.queries += 200
+    both = World(*(np.concatenate([getattr(w, n) for w in (old, new)]) for n in _FIELDS))
+    ranker = fitted(name, both)
+    fresh = world((1, 0), 5)
+    fresh.parts[:, 1] = 0
+    score = ranker.weigh(fresh.parts, 0.0).sum(axis=1)
+    assert fresh.ap(score).mean() == pytest.approx(fresh.ap(fresh.parts[:, 0]).mean(), abs=1e-6)
+
+
+def test_the_rarer_an_answer_is_there_the_less_sure_it_is(name: str) -> None:
+    w = world((3, 2), 0, queries=300)
+    sure = []
+    for absent in (0.0, 1.0, 5.0):
+        ranker: Ranker = registry.resolve("ranker", name)()
+        ranker.fit(w.parts, w.right, w.queries, w.known, absent=absent)
+        sure.append(sureness(ranker, w).max(axis=1).mean())
+    assert sure[0] > sure[1] + 0.05 > sure[2] + 0.1
+
+
+def confidence(ranker: Ranker, scores: np.ndarray, known: float) -> np.ndarray:
+    """Calibrated probability that each of one query's candidates is right."""
+    slope, level = ranker.log_odds(scores, known)
+    assert slope >= 0
+    return 1 / (1 + np.exp(-(slope * scores.astype(np.float64) + level)))
+
+
 def sureness(ranker: Ranker, w: World, items: int = 20) -> np.ndarray:
     """Confidence ``(q, items)`` of every candidate."""
     score = ranker.weigh(w.parts, w.known).sum(axis=1).reshape(-1, items)
     known = w.known.reshape(-1, items)[:, 0]
-    return np.stack([ranker.confidence(s, float(k)) for s, k in zip(score, known, strict=True)])
+    return np.stack([confidence(ranker, s, float(k)) for s, k in zip(score, known, strict=True)])
 
 
 def test_confidence_is_a_probability_that_rises_with_the_score_and_is_about_right(
     name: str,
 ) -> None:
     ranker = fitted(name, world((3, 2), 0, queries=300))
-    steps = ranker.confidence(np.linspace(-50, 50, 101, dtype=np.float32), 0.5)
+    steps = confidence(ranker, np.linspace(-50, 50, 101, dtype=np.float32), 0.5)
     assert ((steps >= 0) & (steps <= 1)).all()
     assert (np.diff(steps) >= 0).all()
     new = world((3, 2), 7, queries=300)
@@ -175,7 +207,7 @@ def test_the_state_is_json_and_brings_the_same_ranker_back(name: str) -> None:
     again = type(ranker).from_state(kept)
     np.testing.assert_array_equal(again.weigh(w.parts, w.known), ranker.weigh(w.parts, w.known))
     score = ranker.weigh(w.parts, w.known).sum(axis=1)
-    np.testing.assert_array_equal(again.confidence(score, 0.3), ranker.confidence(score, 0.3))
+    np.testing.assert_array_equal(confidence(again, score, 0.3), confidence(ranker, score, 0.3))
     assert again.judged == {}
 
 
@@ -196,7 +228,7 @@ def test_hardly_anything_to_learn_from_still_ranks(name: str, queries: int) -> N
     x = ranker.weigh(w.parts, w.known)
     assert np.isfinite(x).all()
     assert (x.sum(axis=1) != 0).any()
-    assert np.isfinite(ranker.confidence(x.sum(axis=1), 0.0)).all()
+    assert np.isfinite(confidence(ranker, x.sum(axis=1), 0.0)).all()
 
 
 def test_queries_without_a_right_answer_teach_nothing(name: str) -> None:

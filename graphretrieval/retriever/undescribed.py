@@ -1,0 +1,94 @@
+"""Questions for items that nobody described, and how far these are raised so as not to be buried.
+
+What others say of an item says far more than its content shows. Where much is described, the few
+places that people look at go to the described, and a graph makes the others harder to find than
+they were without it. Their odds are raised as far as it takes that they are found among the first
+ten no less often than by content alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from graphretrieval.retriever import corpus
+from graphretrieval.retriever.material import Material
+from graphretrieval.retriever.model import HUBS, LEXICAL, PATH, TEXT_KINDS
+from graphretrieval.retriever.weighing import Gate
+from graphretrieval.types import Array, Bools, Ints
+
+# a smaller share of a modality without links is ranked as the others are
+FEWEST = 0.05
+# texts that ask: what they find are few of many, so that it takes many to tell how often
+MOST = 500
+# what odds may be multiplied by, the least first
+LIFTS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
+# places that people look at, and how much may be lost there
+FIRST, MARGIN = 10, 0.005
+
+
+def described(material: Material, target: str) -> float | None:
+    """The share of a modality's items that have links; None where that makes no difference."""
+    rows = material.places.rows[target]
+    rows = rows[material.visible[rows]]
+    share = float(corpus.linked(material.messages)[rows].mean()) if len(rows) else 0.0
+    return share if target != "text" and 0 < share < 1 - FEWEST else None
+
+
+def questions(material: Material, kind: str, seed: int) -> tuple[Ints, Ints]:
+    """Validation texts of a kind, one of each thing they describe, and these things."""
+    nothing = np.empty(0, np.int64)
+    if kind not in TEXT_KINDS:
+        return nothing, nothing
+    rows = np.flatnonzero(material.validation & (material.kinds == kind))
+    rows = np.random.default_rng(seed).permutation(rows)
+    things, first = np.unique(corpus.parallel(material.graph, rows), return_index=True)
+    some = np.random.default_rng(seed).permutation(np.flatnonzero(things >= 0))[:MOST]
+    return rows[first[some]], things[some]
+
+
+def lift(
+    gate: Gate, columns: tuple[str, ...], parts: Array, right: Bools, owner: Ints, known: Array
+) -> float:
+    """The least of ``LIFTS`` by which the undescribed are found as often as by content alone.
+
+    Args:
+        gate: of the direction, with both rankers.
+        columns: names of the parts.
+        parts: ``(n, p)`` candidates of questions for undescribed items, and described ones.
+        right: ``(n,)``.
+        owner: ``(n,)`` each candidate's question, ascending.
+        known: ``(n,)`` how surely the question is known.
+    """
+    assert gate.undescribed is not None
+    starts = np.flatnonzero(np.diff(owner, prepend=-1))
+    alone = gate.undescribed.weigh(_content(parts, columns), known).sum(axis=1)
+    wanted = _found(alone, right, owner, starts)
+    questions = np.split(np.arange(len(parts)), starts[1:])
+    for by in LIFTS:
+        raised = replace(gate, lift=by)
+        score = [raised.weigh(parts[q], float(known[q[0]]))[0].sum(axis=1) for q in questions]
+        gain = _found(np.concatenate(score), right, owner, starts) - wanted
+        if gain.mean() - gain.std() / np.sqrt(len(gain)) >= -MARGIN:
+            return by
+    return LIFTS[-1]
+
+
+def _content(parts: Array, columns: tuple[str, ...]) -> Array:
+    """The columns as they are without a graph."""
+    out = parts.copy()
+    for i, name in enumerate(columns):
+        if name.endswith("+"):
+            out[:, i] = parts[:, columns.index(name.removesuffix("+"))]
+        elif name in (PATH, LEXICAL) or name.endswith(HUBS):
+            out[:, i] = 0
+    return out
+
+
+def _found(score: Array, right: Bools, owner: Ints, starts: Ints) -> Array:
+    """How early each question has a right answer: from 1 for the first to 0 after ten ``(q,)``."""
+    best = np.maximum.reduceat(np.where(right, score, -np.inf), starts)
+    size = np.diff(np.append(starts, len(owner)))
+    before = np.add.reduceat(score > np.repeat(best, size), starts)
+    return np.asarray(np.clip(1 - before / FIRST, 0, 1))

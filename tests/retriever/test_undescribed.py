@@ -1,0 +1,175 @@
+"""Items that nobody described have a ranker of their own and come among the others by odds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from graphretrieval.config import Config
+from graphretrieval.evaluation import protocols
+from graphretrieval.rankers.fusion import FusionRanker
+from graphretrieval.retriever import Retriever, undescribed
+from graphretrieval.retriever.learn import align, weigh
+from graphretrieval.retriever.model import ALIKE, UNDESCRIBED, Model
+from graphretrieval.retriever.weighing import Gate, gate
+from graphretrieval.types import Array
+
+# one block, raw and refined, and which candidates have no links
+COLUMNS = ("pivot", "pivot+", UNDESCRIBED)
+MARK = 2
+
+
+def ranker(weights: tuple[float, ...], slope: float, level: float) -> FusionRanker:
+    """A ranker of which one knows everything: log-odds are slope times the score, plus level."""
+    out = FusionRanker()
+    out.weights_ = np.array([weights, (0.0,) * len(weights)])
+    out.scale_ = np.ones(len(weights))
+    out.calibration_ = np.array([slope, 0.0, 0.0, level])
+    return out
+
+
+# told by what others say, and by content alone, which says less
+SPLIT = Gate(ranker((0, 4, 0), 2.0, -6.0), MARK, ranker((3, 0, 0), 1.0, -2.0))
+
+
+def candidates() -> Array:
+    described = [(0.1, x, 0) for x in (0.9, 0.8, 0.5)]
+    alone = [(x, x, 1) for x in (0.7, 0.2)]
+    return np.array(described + alone, np.float32)
+
+
+def log_odds(sure: Array) -> Array:
+    return np.log(sure / (1 - sure))
+
+
+def test_each_candidate_is_as_sure_as_its_own_ranker_says() -> None:
+    _, sure = SPLIT.weigh(candidates(), 0.0)
+    by_links = 2 * 4 * np.array([0.9, 0.8, 0.5]) - 6
+    by_content = 3 * np.array([0.7, 0.2]) - 2
+    np.testing.assert_allclose(log_odds(sure), [*by_links, *by_content], atol=1e-4)
+
+
+def test_scores_add_up_and_are_in_the_order_of_what_is_sure() -> None:
+    weighed, sure = SPLIT.weigh(candidates(), 0.0)
+    assert weighed.shape == (5, 3)
+    np.testing.assert_array_equal(np.argsort(weighed.sum(axis=1)), np.argsort(sure))
+    assert not weighed[:3, MARK].any()
+
+
+def test_a_lift_multiplies_the_odds_of_the_undescribed_alone() -> None:
+    before, after = (log_odds(replace(SPLIT, lift=x).weigh(candidates(), 0.0)[1]) for x in (1, 3))
+    np.testing.assert_allclose(after - before, [0, 0, 0, np.log(3), np.log(3)], atol=1e-4)
+
+
+def test_without_a_ranker_of_their_own_all_are_weighed_alike() -> None:
+    one = Gate(SPLIT.ranker, MARK)
+    weighed, _ = one.weigh(candidates(), 0.0)
+    np.testing.assert_allclose(weighed, SPLIT.ranker.weigh(candidates(), 0.0))
+
+
+def test_where_nothing_is_described_content_ranks() -> None:
+    assert SPLIT.undescribed is not None
+    some = candidates()[3:]
+    weighed, _ = SPLIT.weigh(some, 0.0)
+    np.testing.assert_allclose(weighed, SPLIT.undescribed.weigh(some, 0.0))
+
+
+def test_a_category_is_asked_of_described_and_undescribed_alike() -> None:
+    model = Model(gates={ALIKE: ranker((1, 1, 0, 0, 0), 1, 0)})
+    for relevance in ("instance", "category"):
+        model.gates[f"text>image>{relevance}"] = model.gates[ALIKE]
+    model.gates[f"text>image>{UNDESCRIBED}"] = model.gates[ALIKE]
+    assert gate(model, "text", "image", "instance").undescribed is not None
+    assert gate(model, "text", "image", "category").undescribed is None
+    assert gate(model, "audio", "image", "instance").undescribed is None
+
+
+def asked(count: int, gap: float) -> dict[str, Any]:
+    """Questions for one of ten undescribed among twenty described that score so much higher.
+
+    Content knows the answer of half of them.
+    """
+    rng = np.random.default_rng(0)
+    parts, right, owner = [], [], []
+    for i in range(count):
+        content = rng.uniform(0, 0.2, 30)
+        content[20] += 0.5 * (i % 2)
+        bare = np.arange(30) >= 20
+        refined = np.where(bare, content, content + gap)
+        parts.append(np.stack([content, refined, bare], 1))
+        right.append(np.arange(30) == 20)
+        owner.append(np.full(30, i))
+    n = 30 * count
+    return {
+        "columns": COLUMNS,
+        "parts": np.concatenate(parts).astype(np.float32),
+        "right": np.concatenate(right),
+        "owner": np.concatenate(owner),
+        "known": np.zeros(n, np.float32),
+    }
+
+
+@pytest.mark.parametrize(("gap", "expected"), [(0.0, {1.0}), (0.5, {2.0, 3.0, 4.0}), (3, {6.0})])
+def test_they_are_raised_as_little_as_keeps_them_as_easy_to_find_as_by_content(
+    gap: float, expected: set[float]
+) -> None:
+    assert undescribed.lift(SPLIT, **asked(200, gap)) in expected
+
+
+@pytest.fixture(scope="module")
+def half(museum: Retriever) -> tuple[protocols.Trial, Model]:
+    """Half of the toy museum's pictures without any description, and what is learned of them."""
+    plan = protocols.Plan(protocol="connected", lang="en", undescribed=0.5)
+    graph, nodes = protocols.restricted(museum, plan)
+    trial, encoders = protocols.prepare(museum, graph, nodes, plan, 0)
+    aligned = align(trial.material, encoders, museum.config)
+    return trial, weigh(aligned, trial.material, encoders, museum.store, museum.config)
+
+
+@pytest.fixture(scope="module")
+def museum(fitted: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    from tests.museum import copied
+
+    store = copied(fitted, tmp_path_factory.mktemp("half"))
+    cache = {"cache_dir": str(store.parent / "c")}
+    import graphretrieval as gr
+
+    with gr.open(store, config=Config(cache)) as kb:
+        yield kb
+
+
+def test_questions_are_one_text_of_each_thing(half: tuple[protocols.Trial, Model]) -> None:
+    material = half[0].material
+    rows, things = undescribed.questions(material, "text", 0)
+    assert len(rows)
+    assert len(np.unique(things)) == len(things)
+    assert (material.kinds[rows] == "text").all()
+    assert material.validation[rows].all()
+    assert undescribed.questions(material, "image", 0)[0].size == 0
+
+
+def test_half_a_museum_undescribed_has_rankers_for_them_and_a_whole_one_has_none(
+    half: tuple[protocols.Trial, Model], museum: Retriever
+) -> None:
+    trial, model = half
+    share = undescribed.described(trial.material, "image")
+    assert share is not None
+    assert 0.5 < share < 0.9  # some have a sound
+    assert undescribed.described(trial.material, "text") is None
+    assert f"text>image>{UNDESCRIBED}" in model.gates
+    whole = museum.model
+    assert not [key for key in whole.gates if key.endswith(UNDESCRIBED)]
+
+
+def test_a_hidden_question_is_not_told_by_what_it_left_alone(
+    half: tuple[protocols.Trial, Model],
+) -> None:
+    """Which candidates are undescribed is learned from by no ranker."""
+    model = half[1]
+    at = model.columns.index(UNDESCRIBED)
+    one = np.eye(len(model.columns), dtype=np.float32)[[at]]
+    learned = {key: g for key, g in model.gates.items() if key != ALIKE}
+    assert {key for key, g in learned.items() if g.weigh(one, 0.0).any()} == set()
