@@ -177,6 +177,7 @@ class _Task:
     labels: Array = field(repr=False)  # (n, c), zeros where kept aside
     free: Bools = field(repr=False)
     groups: Ints = field(repr=False)
+    families: Ints = field(repr=False)  # (c,)
     per_category: int
     rows: int
     seed: int
@@ -204,7 +205,14 @@ class _Task:
         folds = _folds(self.groups[chosen], y.argmax(1), rng)
         y = y / y.sum(1, keepdims=True)
         count = weights[chosen] if guessed.any() else None
-        classifier, out = learn(self.x[chosen], y, folds, seed=self.seed, weights=count)
+        classifier, out = learn(
+            self.x[chosen],
+            y,
+            folds,
+            seed=self.seed,
+            weights=count,
+            families=self.families[columns],
+        )
         return _Learned(classifier, columns, chosen, _spread(out, columns, targets.shape[1]))
 
 
@@ -220,7 +228,12 @@ def _tasks(
         held = supervision.validation.get(m, np.zeros(len(x), np.bool_))
         labels = np.where(held[:, None], 0, labels)
         free = ~held & ~labels.any(1)
-        out[m] = _Task(np.asarray(x, np.float32), labels, free, groups[m], per_category, rows, seed)
+        families = supervision.families
+        if len(families) != labels.shape[1]:
+            families = np.arange(labels.shape[1])
+        out[m] = _Task(
+            np.asarray(x, np.float32), labels, free, groups[m], families, per_category, rows, seed
+        )
     return out
 
 

@@ -196,4 +196,13 @@ def supervision(
     matrices, categories = labels(graph, places)
     marks = {} if validation is None else {m: validation[r] for m, r in places.rows.items()}
     names = tuple(graph.ids[i] for i in categories)
-    return Supervision(matrices, pairs(graph, places), marks, names), categories
+    families = kin(graph, categories)
+    return Supervision(matrices, pairs(graph, places), marks, names, families), categories
+
+
+def kin(graph: Graph, categories: Ints) -> Ints:
+    """A number ``(C,)`` shared by the categories that are kinds of one; of several the first."""
+    edges = graph.edges_of(SUBCATEGORY_OF)
+    above = np.arange(len(graph.ids)) + len(graph.ids)
+    np.minimum.at(above, graph.src[edges], graph.dst[edges].astype(np.int64))
+    return np.asarray(above[categories] % len(graph.ids))

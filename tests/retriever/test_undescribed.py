@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
+import graphretrieval as gr
 from graphretrieval.config import Config
 from graphretrieval.evaluation import protocols
+from graphretrieval.explain.explaining import explain
 from graphretrieval.rankers.fusion import FusionRanker
-from graphretrieval.retriever import Retriever, undescribed
+from graphretrieval.retriever import Retriever, corpus, undescribed
 from graphretrieval.retriever.learn import align, weigh
 from graphretrieval.retriever.model import ALIKE, UNDESCRIBED, Model
 from graphretrieval.retriever.weighing import Gate, gate
+from graphretrieval.sources.toy import write_toy
 from graphretrieval.types import Array
+from tests.museum import copied
 
 # one block, raw and refined, and which candidates have no links
 COLUMNS = ("pivot", "pivot+", UNDESCRIBED)
@@ -130,13 +135,48 @@ def half(museum: Retriever) -> tuple[protocols.Trial, Model]:
 
 
 @pytest.fixture(scope="module")
-def museum(fitted: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    from tests.museum import copied
+def partly(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Retriever]:
+    """A museum that has described nothing of every fourth picture."""
+    folder = tmp_path_factory.mktemp("partly")
+    write_toy(folder / "toy", seed=0)
+    for i, text in enumerate(sorted((folder / "toy").rglob("*.txt"))):
+        if i % 4 == 0:
+            text.unlink()
+            for suffix in (".wav", ".flac"):
+                text.with_suffix(suffix).unlink(missing_ok=True)
+    with gr.open(folder / "toy.db", config=Config({"cache_dir": str(folder / "c")})) as kb:
+        kb.add(folder / "toy")
+        kb.fit(seed=0)
+        yield kb
 
+
+def test_search_finds_described_and_undescribed_and_says_what_each_score_is_made_of(
+    partly: Retriever,
+) -> None:
+    graph = partly.store.export()
+    linked = corpus.linked(graph)
+    assert f"text>image>{UNDESCRIBED}" in partly.model.gates
+    answer = partly.search("a red circle", target="image", k=30)
+    described = [bool(linked[graph.row[hit.id]]) for hit in answer.hits]
+    assert any(described[:10])
+    assert not all(described[:10])
+    score = [hit.score for hit in answer.hits]
+    assert score == sorted(score, reverse=True)
+    for hit in answer.hits:
+        assert sum(hit.parts.values()) == pytest.approx(hit.score, abs=1e-6)
+    sure = [hit.confidence for hit in answer.hits]
+    assert sure == sorted(sure, reverse=True)
+    bare = next(hit for hit, d in zip(answer.hits, described, strict=True) if not d)
+    why = explain(partly, answer, bare, content=False)
+    columns = {c.name: c.contribution for part in why.parts for c in part.columns}
+    assert sum(columns.values()) == pytest.approx(bare.score, abs=1e-6)
+    assert columns[UNDESCRIBED] != 0
+
+
+@pytest.fixture(scope="module")
+def museum(fitted: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     store = copied(fitted, tmp_path_factory.mktemp("half"))
     cache = {"cache_dir": str(store.parent / "c")}
-    import graphretrieval as gr
-
     with gr.open(store, config=Config(cache)) as kb:
         yield kb
 
