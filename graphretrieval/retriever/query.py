@@ -15,7 +15,7 @@ from graphretrieval.protocols import GraphStore, Index
 from graphretrieval.rankers.adjacency import below
 from graphretrieval.rankers.walks import Walks
 from graphretrieval.retriever.model import Model, Vectors
-from graphretrieval.retriever.score import Anchors, Queries, Scorer
+from graphretrieval.retriever.score import NAMED, Anchors, Queries, Scorer
 from graphretrieval.retriever.weighing import Gate, gate
 from graphretrieval.types import (
     IN_CATEGORY,
@@ -219,7 +219,9 @@ class Searcher:
             for column, name in enumerate(self.model.columns):
                 parts[self.model.part_of(name)] += weighed[i, :, column]
             confidence += np.float32(max(p.term.weight, 0) / total) * sure
-            no_match &= not len(own) or bool(sure.max() < UNSURE)
+            # what the collection has by that very name is there, however many share it
+            named = p.known > NAMED and len(p.walks.rows)
+            no_match &= not named and (not len(own) or bool(sure.max() < UNSURE))
         score = np.sum(list(parts.values()), axis=0)
         return Found(rows, posed, columns, weighed, parts, score, confidence, no_match)
 

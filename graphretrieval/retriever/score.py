@@ -9,17 +9,20 @@ import numpy as np
 
 from graphretrieval.arrays import normalise, top_k
 from graphretrieval.protocols import GraphStore
+from graphretrieval.rankers.adjacency import below
 from graphretrieval.rankers.walks import ANCHORS, Walker, Walks
 from graphretrieval.retriever.corpus import NOT_INSTANCE
 from graphretrieval.retriever.hubs import Hubs
 from graphretrieval.retriever.likeness import compared
 from graphretrieval.retriever.model import Model, Vectors
-from graphretrieval.types import Array, Bools, Ints
+from graphretrieval.types import IN_CATEGORY, SUBCATEGORY_OF, Array, Bools, Ints, Modality
 
 SIMILAR, LEXICAL, ITSELF = range(len(ANCHORS))
 # enough nearby items to reach what they are linked to, few enough to stay near
 NEAREST = 20
 WORDS = 20
+# words that match a category's name so well name it, and so match all that is in it
+NAMED = 0.99
 # a match by words scores so much where all of the query is a small part of a long text
 WITHIN = 0.8
 
@@ -202,7 +205,23 @@ class Scorer:
         hops, q = 3 if self.paths else 0, len(anchors.indptr) - 1
         path = self._dense(self.walk(anchors, mask, hops), targets, q)
         words = self._dense(self.walk(anchors.only_lexical(), mask, 1), targets, q)
+        words = np.maximum(words, self._in_named(anchors, targets, q))
         return path, words**3  # half of the words say far less than half of what all say
+
+    def _in_named(self, anchors: Anchors, targets: Ints, q: int) -> Array:
+        """How well targets match by being in a category, or below it, that a query names."""
+        out = np.zeros((q, len(targets)), np.float32)
+        if not self.paths or Modality.CATEGORY not in self.vectors.graph.modalities:
+            return out
+        code = self.vectors.graph.modalities.index(Modality.CATEGORY)
+        owner = np.repeat(np.arange(q), np.diff(anchors.indptr))
+        named = (anchors.kinds == LEXICAL) & (anchors.weights > NAMED)
+        named &= self.vectors.graph.modality[anchors.rows] == code
+        for at in np.flatnonzero(named):
+            row = int(anchors.rows[at])
+            inside = below(self.walker.adjacency, row, SUBCATEGORY_OF, IN_CATEGORY)[targets]
+            out[owner[at], inside] = anchors.weights[at]
+        return out
 
     def _dense(self, walks: Walks, targets: Ints, q: int) -> Array:
         out = np.zeros((q, len(targets)), np.float32)

@@ -144,6 +144,14 @@ def test_nothing_good_enough_is_called_no_match(base: gr.Retriever) -> None:
     assert "no_match" not in found.to_json()
 
 
+def test_a_categorys_name_finds_what_is_in_it_or_below_it(kb: gr.Retriever) -> None:
+    for name in ("nature", "shapes"):
+        answer = kb.search(name, target="image", k=20)
+        assert not answer.no_match
+        assert {hit.id.split("/")[1] for hit in answer.hits} == {name}
+        assert all(hit.parts["lexical"] > 0 for hit in answer.hits)
+
+
 def test_a_fragment_tells_its_source_and_place(base: gr.Retriever) -> None:
     hit = base.search("a narwhal surfaced", k=1).hits[0]
     assert "narwhal" in (hit.node.text or "")
