@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from graphretrieval.config import Config
 from graphretrieval.errors import NotFitted, NothingToLearn, QueryError
 from graphretrieval.evaluation import missing
 from graphretrieval.evaluation.calibration import Told, calibration
+from graphretrieval.evaluation.connected import Asked, connected
 from graphretrieval.evaluation.controls import CONTROLS, NOISE, controlled, learned_from
 from graphretrieval.evaluation.links import link_runs
 from graphretrieval.evaluation.results import (
@@ -37,7 +38,6 @@ from graphretrieval.evaluation.results import (
     summary,
 )
 from graphretrieval.evaluation.slices import slices
-from graphretrieval.folding import fold
 from graphretrieval.protocols import Progress, silent
 from graphretrieval.retriever import Retriever, corpus, open
 from graphretrieval.retriever.corpus import Places
@@ -48,7 +48,7 @@ from graphretrieval.retriever.model import Model
 from graphretrieval.retriever.weighing import gate
 from graphretrieval.sources.limits import Limits
 from graphretrieval.sources.media import MediaReader
-from graphretrieval.types import DESCRIBES, IN_CATEGORY, JSON, Array, Graph, Ints, Node
+from graphretrieval.types import IN_CATEGORY, JSON, Array, Graph, Ints, Node
 
 PROTOCOLS = ("inductive", "few-labels", "connected", "links")
 TEST_SHARE = 0.2
@@ -372,114 +372,9 @@ def _few_labels(
 def _connected(
     graph: Graph, places: Places, nodes: Mapping[int, Node], plan: Plan, seed: int
 ) -> Split:
-    described = _described(graph, places, nodes, plan, seed)
-    if not described:
-        raise NothingToLearn(
-            "no picture or sound has a description that could be taken out as a query",
-            remedy="choose another language, or the inductive protocol",
-        )
-    hidden = np.unique(np.concatenate([texts for _, _, texts in described]))
-    bare = _stripped(places, plan.undescribed, seed)
-    seen = corpus.without_nodes(graph, hidden)
-    edges = seen.edges_of(DESCRIBES)
-    keep = np.ones(len(seen.src), np.bool_)
-    keep[edges[np.isin(seen.dst[edges], bare)]] = False
-    directions = []
-    for target, gallery in places.rows.items():
-        inside = set(gallery.tolist())
-        mine = [(row, lang, t[0]) for row, lang, t in described if row in inside]
-        for name, members in _slices(mine, bare).items():
-            if members:
-                answers = np.array([row for row, _, _ in members], np.int64)
-                queries = np.array([text for _, _, text in members], np.int64)
-                right = gallery[None, :] == answers[:, None]
-                directions.append(Direction("text", target, queries, gallery, right, slice=name))
-    return seen.with_edges(keep), hidden, directions, "instance"
-
-
-_Question = tuple[int, str, int]  # the thing described, the query's language, the query
-
-
-def _slices(asked: Sequence[_Question], bare: Ints) -> dict[str, list[_Question]]:
-    """All questions; then by language where there are several, and by what was stripped."""
-    languages = sorted({lang for _, lang, _ in asked})
-    out = {"all": list(asked)} if len(languages) == 1 else {}
-    out |= {name: [q for q in asked if q[1] == name] for name in languages if len(languages) > 1}
-    if len(bare):
-        stripped = set(bare.tolist())
-        out["described"] = [q for q in asked if q[0] not in stripped]
-        out["undescribed"] = [q for q in asked if q[0] in stripped]
-    return out
-
-
-def _described(
-    graph: Graph, places: Places, nodes: Mapping[int, Node], plan: Plan, seed: int
-) -> list[tuple[int, str, Ints]]:
-    """Test pictures and sounds, a language, and the texts to be taken out, the query first.
-
-    Pictures whose descriptions are the same go together, and copies of a hidden text are hidden
-    with it, so that no twin stays behind.
-    """
-    edges = graph.edges_of(DESCRIBES)
     wanted = plan.hide_lang or ((plan.lang,) if plan.lang else ())
-    texts: dict[tuple[int, str], list[int]] = {}
-    for src, dst in zip(graph.src[edges].tolist(), graph.dst[edges].tolist(), strict=True):
-        node = nodes[src]
-        lang = (node.lang or "").replace("@", "_").split("_")[0]
-        if node.modality == "text" and places.at[dst] >= 0 and (not wanted or lang in wanted):
-            texts.setdefault((dst, lang if wanted else "any"), []).append(src)
-    described = sorted({row for row, _ in texts})
-    test = set(_test_media(graph, places, nodes, described, seed))
-    out = []
-    for row, lang in sorted(texts):
-        if row in test:
-            mine = sorted(texts[row, lang], key=lambda text: graph.ids[text])
-            hidden = mine if plan.hide_lang else _alike(mine, nodes)
-            out.append((row, lang, np.array(hidden, np.int64)))
-    return out
-
-
-def _alike(texts: Sequence[int], nodes: Mapping[int, Node]) -> list[int]:
-    """The first text and those that say the same, but for case, width or traditional forms."""
-    words = fold(nodes[texts[0]].text or "")
-    return [text for text in texts if fold(nodes[text].text or "") == words]
-
-
-def _test_media(
-    graph: Graph, places: Places, nodes: Mapping[int, Node], rows: Sequence[int], seed: int
-) -> list[int]:
-    split = {nodes[row].properties.get("split") for row in rows}
-    for name in ("test", "val"):
-        if name in split:
-            return [row for row in rows if nodes[row].properties.get("split") == name]
-    group = _twins(graph, nodes)
-    side = splits.grouped(group, (0.75, 0.25), seed)
-    return [row for row in rows if side[row] == 1]
-
-
-def _twins(graph: Graph, nodes: Mapping[int, Node]) -> Ints:
-    """Families joined by equal descriptions: lion and lion-2 are both "A lion."."""
-    family = corpus.families(graph)
-    first: dict[str, int] = {}
-    parent = {int(f): int(f) for f in family}
-
-    def root(f: int) -> int:
-        while parent[f] != f:
-            f = parent[f]
-        return f
-
-    for row, node in nodes.items():
-        if node.modality == "text" and node.text and (node.lang or "en").startswith("en"):
-            mine = root(int(family[row]))
-            words = node.text.strip().casefold()
-            parent[mine] = root(first.setdefault(words, mine))
-    return np.array([root(int(f)) for f in family], np.int64)
-
-
-def _stripped(places: Places, share: float, seed: int) -> Ints:
-    """Gallery items that lose all their descriptions."""
-    gallery = np.concatenate([r for m, r in places.rows.items() if m != "text"])
-    return gallery[np.random.default_rng(seed).random(len(gallery)) < share]
+    asked = Asked(wanted, bool(plan.hide_lang), plan.undescribed)
+    return (*connected(graph, places, nodes, asked, seed), "instance")
 
 
 def _rows(
