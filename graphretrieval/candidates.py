@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
+from graphretrieval import metrics
 from graphretrieval.arrays import Csr, adjacency, top_k
 from graphretrieval.errors import NotFitted, NothingToLearn
 from graphretrieval.gnn.messages import Typed
@@ -44,7 +45,6 @@ SOURCES, NEAREST = 1_000, 5
 HIDDEN, FEWEST = 400, 12
 # a decision of a person counts as much as so many hidden links
 DECIDED = 5.0
-BINS = 10
 # levels of categories that are climbed; a circle of them ends there
 DEEPEST = 20
 FEATURES = ("content alike", "surroundings alike", "one is where the other is linked", "neighbours")
@@ -275,7 +275,7 @@ def learned(view: View, type: str, decided: Sequence[Mapping[str, JSON]] = ()) -
     weight = np.concatenate([np.ones(len(a)), np.full(len(extra[1]), DECIDED)])
     everything = np.concatenate([x, extra[0]]) / scale
     verdicts = np.concatenate([right, extra[1]])
-    return Curve(_logistic(everything, verdicts, weight), scale, _bins(said, right))
+    return Curve(_logistic(everything, verdicts, weight), scale, metrics.reliability(said, right))
 
 
 def _proposable(graph: Graph, type: str) -> Ints:
@@ -323,26 +323,6 @@ def _logistic(
         if np.abs(step).max() < 1e-8:
             break
     return theta
-
-
-def _bins(said: npt.NDArray[np.floating], right: Bools) -> dict[str, JSON]:
-    """Candidates by how sure they were called, and how many of them were right."""
-    place = np.minimum((said * BINS).astype(np.int64), BINS - 1)
-    rows = []
-    for i in range(BINS):
-        mine = place == i
-        if mine.any():
-            rows.append(
-                {
-                    "from": i / BINS,
-                    "to": (i + 1) / BINS,
-                    "pairs": int(mine.sum()),
-                    "said": round(float(said[mine].mean()), 4),
-                    "right": round(float(right[mine].mean()), 4),
-                }
-            )
-    off = sum(r["pairs"] * abs(r["said"] - r["right"]) for r in rows) / max(1, len(said))
-    return {"bins": rows, "expected_calibration_error": round(off, 4), "pairs": len(said)}
 
 
 def candidates(

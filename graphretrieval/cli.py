@@ -271,15 +271,34 @@ def evaluate(
     undescribed: Annotated[
         float, typer.Option(help="connected: strip this share of the gallery.")
     ] = 0.0,
+    missing: Annotated[
+        float,
+        typer.Option(
+            help="This share of the pictures and sounds sought has lost its content, not its "
+            "links; right answers with and without content are told apart. Not for links."
+        ),
+    ] = 0.0,
     controls: Annotated[bool, typer.Option(help="Also without and with wrong graphs.")] = False,
     noise: Annotated[
         bool, typer.Option(help="Also with 10 to 50 % of the edges wrong, and with false ones.")
     ] = False,
     slices: Annotated[
         str | None,
-        typer.Option(help="Also parts of the queries: lang, size, or a property (lang,source)."),
+        typer.Option(
+            help="Also parts of the queries, joined by commas: lang; parallel (languages, on what "
+            "is asked for in more than one); size (of the category); direct (yes where one link, "
+            "hidden or not, leads to a right answer); alike (yes where a wrong item is nearest in "
+            "content to a right one, and nearer than three of four such neighbours); or a property."
+        ),
     ] = None,
     parts: Annotated[bool, typer.Option(help="Also each part of the score alone.")] = False,
+    calibration: Annotated[
+        bool,
+        typer.Option(
+            help="Also how sure the best and the first five hits are said to be, and how "
+            "often they are right. Not for links."
+        ),
+    ] = False,
     method: Annotated[str | None, typer.Option(help="Aligners, joined by commas.")] = None,
     refiner: Refiner = None,
     seeds: Annotated[int, typer.Option(help="How many seeds.")] = 1,
@@ -299,10 +318,12 @@ def evaluate(
         lang=lang,
         hide_lang=tuple(filter(None, (hide_lang or "").split(","))),
         undescribed=undescribed,
+        missing=missing,
         controls=controls,
         noise=noise,
         slices=tuple(filter(None, (slices or "").split(","))),
         parts=parts,
+        calibration=calibration,
         seeds=seeds,
     )
     cpus.keep_freed_memory()

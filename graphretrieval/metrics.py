@@ -15,11 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from graphretrieval.errors import ConfigError, InputRefused
-from graphretrieval.types import Array, Bools, Ints
+from graphretrieval.types import JSON, Array, Bools, Ints
 
 Floats = npt.NDArray[np.float64]
 
 CUTS = (1, 5, 10)
+# of confidence, as reliability is told
+BINS = 10
 # cells of the score matrix (or of a bootstrap's draws) worked on at once: about 200 MB
 _CHUNK_CELLS = 2_000_000
 
@@ -185,6 +187,38 @@ def two_sided(means: npt.NDArray[Any]) -> float:
     """Bootstrap p that a mean is not zero, never below what the draws can show."""
     tail = min(float(np.mean(means <= 0)), float(np.mean(means >= 0)))
     return min(1.0, 2 * max(tail, 1 / len(means)))
+
+
+def reliability(said: npt.NDArray[Any], right: npt.NDArray[Any]) -> dict[str, JSON]:
+    """How often what was said with some confidence is right, in ten bins of confidence.
+
+    Args:
+        said: ``(n,)`` probabilities.
+        right: ``(n,)``.
+
+    Returns:
+        ``bins`` that are not empty: ``from``, ``to``, how many ``pairs``, the mean ``said`` and
+        the share ``right``; and the ``expected_calibration_error``, the mean distance of these two
+        (Naeini et al. 2015), over all ``pairs``.
+    """
+    place = np.minimum((said * BINS).astype(np.int64), BINS - 1)
+    rows: list[dict[str, JSON]] = []
+    off = 0.0
+    for i in range(BINS):
+        mine = place == i
+        if mine.any():
+            mean, share = float(said[mine].mean()), float(right[mine].mean())
+            rows.append(
+                {
+                    "from": i / BINS,
+                    "to": (i + 1) / BINS,
+                    "pairs": int(mine.sum()),
+                    "said": round(mean, 4),
+                    "right": round(share, 4),
+                }
+            )
+            off += abs(mean - share) * int(mine.sum()) / len(said)
+    return {"bins": rows, "expected_calibration_error": round(off, 4), "pairs": len(said)}
 
 
 def _chunks(

@@ -124,13 +124,14 @@ def test_evaluate_writes_rows_with_chance_and_counts(store: Path, tmp_path: Path
     out = tmp_path / "rows.json"
     run(
         *("--store", store, "evaluate", "--protocol", "connected", "--lang", "en"),
-        *("--parts", "--out", out),
+        *("--parts", "--calibration", "--slices", "parallel,direct,alike", "--out", out),
     )
     result = json.loads(out.read_text("utf-8"))
     assert result["protocol"]["name"] == "connected"
     row = next(r for r in result["rows"] if r["method"] == "default")
     assert {"map", "recall@1", "ndcg@10", "mrr", "chance_map", "n_query", "n_gallery"} <= set(row)
     assert {r["method"] for r in result["rows"]} > {"default", "pivot+", "path", "lexical"}
+    assert {row["top"] for row in result["calibration"]} == {1, 5}
 
 
 @pytest.mark.parametrize(
@@ -140,6 +141,7 @@ def test_evaluate_writes_rows_with_chance_and_counts(store: Path, tmp_path: Path
         (("add", "/nowhere"), "nothing at /nowhere"),
         (("--store", "neo5j://h", "info"), "neo5j"),
         (("evaluate", "/tmp", "--protocol", "guess"), "guess"),
+        (("evaluate", "/tmp", "--missing", "2"), "no share of content"),
         (("evaluate", "/tmp", "--refiner", "propogate"), "Did you mean 'propagate'?"),
         (("add", ".", "--map", "title"), "FIELD=COLUMN"),
     ],

@@ -258,3 +258,20 @@ def test_where_all_are_found_alike_there_is_no_hub() -> None:
     assert metrics.hubness(np.eye(20), k=1) == 0
     assert metrics.hubness(np.zeros((0, 5))) == 0
     assert metrics.hubness(np.zeros((3, 0))) == 0
+
+
+def test_reliability_compares_what_is_said_with_what_is_right() -> None:
+    said = np.array([0.0, 0.1, 0.1, 0.95, 1.0])
+    right = np.array([False, True, False, True, True])
+    told = metrics.reliability(said, right)
+    assert [(b["from"], b["pairs"], b["said"], b["right"]) for b in told["bins"]] == [
+        (0.0, 1, 0.0, 0.0),
+        (0.1, 2, 0.1, 0.5),
+        (0.9, 2, 0.975, 1.0),
+    ]
+    assert told["expected_calibration_error"] == pytest.approx((2 * 0.4 + 2 * 0.025) / 5)
+    assert metrics.reliability(said[:0], right[:0]) == {
+        "bins": [],
+        "expected_calibration_error": 0.0,
+        "pairs": 0,
+    }

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,9 @@ import numpy as np
 from graphretrieval import splits
 from graphretrieval.config import Config
 from graphretrieval.errors import NotFitted, NothingToLearn, QueryError
+from graphretrieval.evaluation import missing
+from graphretrieval.evaluation.calibration import Told, calibration
+from graphretrieval.evaluation.connected import Asked, connected
 from graphretrieval.evaluation.controls import CONTROLS, NOISE, controlled, learned_from
 from graphretrieval.evaluation.links import link_runs
 from graphretrieval.evaluation.results import (
@@ -35,7 +38,6 @@ from graphretrieval.evaluation.results import (
     summary,
 )
 from graphretrieval.evaluation.slices import slices
-from graphretrieval.folding import fold
 from graphretrieval.protocols import Progress, silent
 from graphretrieval.retriever import Retriever, corpus, open
 from graphretrieval.retriever.corpus import Places
@@ -46,7 +48,7 @@ from graphretrieval.retriever.model import Model
 from graphretrieval.retriever.weighing import gate
 from graphretrieval.sources.limits import Limits
 from graphretrieval.sources.media import MediaReader
-from graphretrieval.types import DESCRIBES, IN_CATEGORY, JSON, Array, Graph, Ints, Node
+from graphretrieval.types import IN_CATEGORY, JSON, Array, Graph, Ints, Node
 
 PROTOCOLS = ("inductive", "few-labels", "connected", "links")
 TEST_SHARE = 0.2
@@ -63,10 +65,12 @@ class Plan:
     lang: str | None = None
     hide_lang: tuple[str, ...] = ()
     undescribed: float = 0.0
+    missing: float = 0.0
     controls: bool = False
     noise: bool = False
     slices: tuple[str, ...] = ()
     parts: bool = False
+    calibration: bool = False
     seeds: int = 1
 
     def __post_init__(self) -> None:
@@ -79,19 +83,44 @@ class Plan:
             raise QueryError(
                 f"relevance {self.relevance!r} is unknown", remedy="choose category or instance"
             )
+        if not 0 <= self.missing < 1:
+            raise QueryError(
+                f"{self.missing} is no share of content that could be missing",
+                remedy="give a number from 0 to below 1",
+            )
+        if self.protocol == "links" and (self.missing or self.calibration):
+            raise QueryError(
+                "the links protocol has neither missing content nor calibration",
+                remedy=f"choose from {', '.join(PROTOCOLS[:-1])}",
+            )
 
 
 @dataclass(frozen=True)
 class Trial:
     """One split, ready to be learned on and scored.
 
-    ``material`` is what learning may see, ``hidden`` the graph rows that it may not.
+    ``material`` is what learning may see, ``hidden`` the graph rows that it may not, ``lost`` those
+    whose content is missing.
     """
 
     material: Material
     hidden: Ints
     directions: list[Direction]
     relevance: str
+    lost: Ints
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A direction's score matrix ``(q, g)`` by one method, and how sure it is said to be of each.
+
+    Columns alone say nothing of that.
+    """
+
+    direction: Direction
+    method: str
+    scores: Array = field(repr=False)
+    sure: Array | None = field(default=None, repr=False)
 
 
 def evaluate_folder(
@@ -117,15 +146,17 @@ def evaluate(
     started = time.perf_counter()
     graph, nodes = restricted(kb, plan)
     rows: list[dict[str, JSON]] = []
+    sure: list[dict[str, JSON]] = []
     scores: dict[str, dict[str, list[Directions]]] = {name: {} for name in COMPARED}
     for seed in range(plan.seeds):
-        runs = (
-            link_runs(kb, graph, _controls(plan), seed, progress)
+        runs: Iterator[_Run] = (
+            ((*run, []) for run in link_runs(kb, graph, _controls(plan), seed, progress))
             if plan.protocol == "links"
             else _runs(kb, graph, nodes, plan, seed, progress)
         )
-        for control, found in runs:
+        for control, found, told in runs:
             rows += [{**row, "control": control, "seed": seed} for row, _ in found]
+            sure += [{**row, "control": control, "seed": seed} for row in told]
             for name, of in scores.items():
                 counted = [v[name] for _, v in found if v is not None]
                 of.setdefault(control, []).append(counted)
@@ -143,9 +174,14 @@ def evaluate(
             for other in of
             if other != "full"
         ],
+        sure,
         time.perf_counter() - started,
         _peak_mb(),
     )
+
+
+# a control, its rows, and those of its calibration
+_Run = tuple[str, list[Row], list[dict[str, JSON]]]
 
 
 def _runs(
@@ -155,7 +191,7 @@ def _runs(
     plan: Plan,
     seed: int,
     progress: Progress,
-) -> Iterator[tuple[str, list[Row]]]:
+) -> Iterator[_Run]:
     trial, encoders = prepare(kb, graph, nodes, plan, seed, progress)
     truth = align(trial.material, encoders, kb.config, seed=seed, progress=progress)
     for control in _controls(plan):
@@ -176,8 +212,13 @@ def _runs(
             seed=seed,
             progress=progress,
         )
-        found = scored(kb, model, material, trial, parts=plan.parts)
-        yield control, [row for f in found for row in _rows(plan, *f, graph, nodes)]
+        rows: list[Row] = []
+        told: list[Told] = []
+        for found in scored(kb, model, material, trial, parts=plan.parts):
+            rows += _rows(plan, found, trial, graph, nodes)
+            if plan.calibration and found.sure is not None:
+                told.append(Told.of(found.direction, found.scores, found.sure))
+        yield control, rows, list(calibration(told))
 
 
 def _controls(plan: Plan) -> tuple[str, ...]:
@@ -209,13 +250,17 @@ def prepare(
     visible[hidden] = False
     with MediaReader(Limits.of(kb.config)) as reader:
         material, encoders = kb.material(seen, visible, reader, seed, progress)
-    return Trial(material, hidden, directions, relevance), encoders
+    lost = missing.lost(directions, plan.missing, seed)
+    if len(lost):
+        material = missing.without_content(material, lost)
+        directions = missing.asked_with(directions, lost)
+    return Trial(material, hidden, directions, relevance, lost), encoders
 
 
 def scored(
     kb: Retriever, model: Model, material: Material, trial: Trial, *, parts: bool = False
-) -> Iterator[tuple[Direction, str, Array]]:
-    """Each direction with its score matrix ``(q, g)``; with ``parts``, each column's own too."""
+) -> Iterator[Scored]:
+    """Each direction's scores; with ``parts``, each column's own too."""
     raw = embed(model, material)
     scorer = scorer_of(model, material, kb.store, material.messages, raw, trial.hidden)
     for d in trial.directions:
@@ -226,17 +271,19 @@ def scored(
             continue
         names = [FUSED, *model.columns] if parts else [FUSED]
         scores = np.empty((len(names), len(d.queries), len(d.gallery)), np.float32)
+        sure = np.empty(scores.shape[1:], np.float32)
         for start in range(0, len(d.queries), 64):
             block = d.queries[start : start + 64]
             queries = node_queries(scorer.vectors, block, kind, material.texts)
             anchors = scorer.anchors(queries)
             columns = scorer.parts(queries, d.gallery, anchors)  # (q, g, p)
             for i, known in enumerate(scorer.known(anchors)):
-                scores[0, start + i] = weigher.weigh(columns[i], float(known))[0].sum(axis=1)
+                weighed, sure[start + i] = weigher.weigh(columns[i], float(known))
+                scores[0, start + i] = weighed.sum(axis=1)
             if parts:
                 scores[1:, start : start + 64] = np.moveaxis(columns, 2, 0)
         for name, matrix in zip(names, scores, strict=True):
-            yield d, name, matrix
+            yield Scored(d, name, matrix, sure if name == FUSED else None)
 
 
 def kind_of(material: Material, d: Direction) -> str:
@@ -325,129 +372,30 @@ def _few_labels(
 def _connected(
     graph: Graph, places: Places, nodes: Mapping[int, Node], plan: Plan, seed: int
 ) -> Split:
-    described = _described(graph, places, nodes, plan, seed)
-    if not described:
-        raise NothingToLearn(
-            "no picture or sound has a description that could be taken out as a query",
-            remedy="choose another language, or the inductive protocol",
-        )
-    hidden = np.unique(np.concatenate([texts for _, _, texts in described]))
-    bare = _stripped(places, plan.undescribed, seed)
-    seen = corpus.without_nodes(graph, hidden)
-    edges = seen.edges_of(DESCRIBES)
-    keep = np.ones(len(seen.src), np.bool_)
-    keep[edges[np.isin(seen.dst[edges], bare)]] = False
-    directions = []
-    for target, gallery in places.rows.items():
-        inside = set(gallery.tolist())
-        mine = [(row, lang, t[0]) for row, lang, t in described if row in inside]
-        for name, members in _slices(mine, bare).items():
-            if members:
-                answers = np.array([row for row, _, _ in members], np.int64)
-                queries = np.array([text for _, _, text in members], np.int64)
-                right = gallery[None, :] == answers[:, None]
-                directions.append(Direction("text", target, queries, gallery, right, slice=name))
-    return seen.with_edges(keep), hidden, directions, "instance"
-
-
-_Question = tuple[int, str, int]  # the thing described, the query's language, the query
-
-
-def _slices(asked: Sequence[_Question], bare: Ints) -> dict[str, list[_Question]]:
-    """All questions; then by language where there are several, and by what was stripped."""
-    languages = sorted({lang for _, lang, _ in asked})
-    out = {"all": list(asked)} if len(languages) == 1 else {}
-    out |= {name: [q for q in asked if q[1] == name] for name in languages if len(languages) > 1}
-    if len(bare):
-        stripped = set(bare.tolist())
-        out["described"] = [q for q in asked if q[0] not in stripped]
-        out["undescribed"] = [q for q in asked if q[0] in stripped]
-    return out
-
-
-def _described(
-    graph: Graph, places: Places, nodes: Mapping[int, Node], plan: Plan, seed: int
-) -> list[tuple[int, str, Ints]]:
-    """Test pictures and sounds, a language, and the texts to be taken out, the query first.
-
-    Pictures whose descriptions are the same go together, and copies of a hidden text are hidden
-    with it, so that no twin stays behind.
-    """
-    edges = graph.edges_of(DESCRIBES)
     wanted = plan.hide_lang or ((plan.lang,) if plan.lang else ())
-    texts: dict[tuple[int, str], list[int]] = {}
-    for src, dst in zip(graph.src[edges].tolist(), graph.dst[edges].tolist(), strict=True):
-        node = nodes[src]
-        lang = (node.lang or "").replace("@", "_").split("_")[0]
-        if node.modality == "text" and places.at[dst] >= 0 and (not wanted or lang in wanted):
-            texts.setdefault((dst, lang if wanted else "any"), []).append(src)
-    described = sorted({row for row, _ in texts})
-    test = set(_test_media(graph, places, nodes, described, seed))
-    out = []
-    for row, lang in sorted(texts):
-        if row in test:
-            mine = sorted(texts[row, lang], key=lambda text: graph.ids[text])
-            hidden = mine if plan.hide_lang else _alike(mine, nodes)
-            out.append((row, lang, np.array(hidden, np.int64)))
-    return out
-
-
-def _alike(texts: Sequence[int], nodes: Mapping[int, Node]) -> list[int]:
-    """The first text and those that say the same, but for case, width or traditional forms."""
-    words = fold(nodes[texts[0]].text or "")
-    return [text for text in texts if fold(nodes[text].text or "") == words]
-
-
-def _test_media(
-    graph: Graph, places: Places, nodes: Mapping[int, Node], rows: Sequence[int], seed: int
-) -> list[int]:
-    split = {nodes[row].properties.get("split") for row in rows}
-    for name in ("test", "val"):
-        if name in split:
-            return [row for row in rows if nodes[row].properties.get("split") == name]
-    group = _twins(graph, nodes)
-    side = splits.grouped(group, (0.75, 0.25), seed)
-    return [row for row in rows if side[row] == 1]
-
-
-def _twins(graph: Graph, nodes: Mapping[int, Node]) -> Ints:
-    """Families joined by equal descriptions: lion and lion-2 are both "A lion."."""
-    family = corpus.families(graph)
-    first: dict[str, int] = {}
-    parent = {int(f): int(f) for f in family}
-
-    def root(f: int) -> int:
-        while parent[f] != f:
-            f = parent[f]
-        return f
-
-    for row, node in nodes.items():
-        if node.modality == "text" and node.text and (node.lang or "en").startswith("en"):
-            mine = root(int(family[row]))
-            words = node.text.strip().casefold()
-            parent[mine] = root(first.setdefault(words, mine))
-    return np.array([root(int(f)) for f in family], np.int64)
-
-
-def _stripped(places: Places, share: float, seed: int) -> Ints:
-    """Gallery items that lose all their descriptions."""
-    gallery = np.concatenate([r for m, r in places.rows.items() if m != "text"])
-    return gallery[np.random.default_rng(seed).random(len(gallery)) < share]
+    asked = Asked(wanted, bool(plan.hide_lang), plan.undescribed)
+    return (*connected(graph, places, nodes, asked, seed), "instance")
 
 
 def _rows(
-    plan: Plan, d: Direction, method: str, scores: Array, graph: Graph, nodes: Mapping[int, Node]
+    plan: Plan, found: Scored, trial: Trial, graph: Graph, nodes: Mapping[int, Node]
 ) -> Iterator[Row]:
     """A direction's row with the AP of its queries where it counts, then those of its slices."""
-    row, values = measured(_relevance(plan), d, method, scores)
-    yield row, values if method == FUSED else None
-    if method != FUSED:
+    d, scores, relevance = found.direction, found.scores, _relevance(plan)
+    row, values = measured(relevance, d, found.method, scores)
+    yield row, values if found.method == FUSED else None
+    if found.method != FUSED:
         return
-    for name, mine in slices(plan.slices, d.queries, graph, nodes):
-        if d.right[mine].any():
-            name = name if d.slice == "all" else f"{d.slice}, {name}"
+    parts = [*missing.by_content(d, scores, trial.lost)]
+    if plan.slices:
+        content = trial.material.features[d.target][trial.material.places.at[d.gallery]]
+        for name, mine in slices(plan.slices, d, graph, nodes, content):
             part = replace(d, queries=d.queries[mine], right=d.right[mine], slice=name)
-            yield measured(_relevance(plan), part, method, scores[mine])[0], None
+            parts.append((part, scores[mine]))
+    for part, own in parts:
+        if part.right.any():
+            name = part.slice if d.slice == "all" else f"{d.slice}, {part.slice}"
+            yield measured(relevance, replace(part, slice=name), found.method, own)[0], None
 
 
 def _peak_mb() -> float:

@@ -12,6 +12,8 @@ from graphretrieval import metrics, render
 from graphretrieval.types import JSON, Array, Bools, Ints
 
 FUSED = "default"
+#: The slice of all directions together.
+POOLED = "pooled"
 #: What is compared between controls, query by query.
 COMPARED = ("ap", "mrr", "recall@10")
 #: A row, and what each of its queries scored where it counts among the means.
@@ -43,6 +45,7 @@ class Result:
     rows: list[dict[str, JSON]]
     summary: dict[str, dict[str, JSON]]
     paired: list[dict[str, JSON]]
+    calibration: list[dict[str, JSON]]
     seconds: float
     peak_mb: float
 
@@ -54,6 +57,7 @@ class Result:
             "rows": self.rows,
             "summary": self.summary,
             "paired": self.paired,
+            "calibration": self.calibration,
             "seconds": round(self.seconds, 1),
             "peak_mb": round(self.peak_mb, 1),
         }
@@ -127,7 +131,7 @@ def pooled(values: Sequence[Mapping[str, Array]], rows: Sequence[Mapping[str, An
         **{name: rows[0][name] for name in ("method", "relevance")},
         "source": "any",
         "target": "any",
-        "slice": "pooled",
+        "slice": POOLED,
         **_means_of(together),
         **of,
         "n_query": int(count.sum()),
@@ -148,3 +152,14 @@ def print_result(result: Result) -> None:
     render.print_rows(summary, ("control", "mean mAP", "95 % from", "to"))
     if result.paired:
         render.print_rows(result.paired, ("metric", "a", "b", "difference", "ci95", "p"))
+    if result.calibration:
+        _print_calibration(result.calibration)
+
+
+def _print_calibration(rows: Sequence[dict[str, JSON]]) -> None:
+    """The calibration error of each direction, then the bins of all together, as things are."""
+    columns = ["control", "seed", "source", "target", "slice", "top", "pairs"]
+    render.print_rows(rows, [*columns, "expected_calibration_error", "by_luck"])
+    pooled = [row for row in rows if (row["control"], row["slice"]) == ("full", POOLED)]
+    bins = [{**row, **b} for row in pooled for b in row["bins"]]
+    render.print_rows(bins, ("seed", "top", "from", "to", "pairs", "said", "right"))

@@ -52,10 +52,9 @@ def _place_by_name(
     """A node that is not searched lies where its name does; a category is one-hot of posteriors."""
     if Modality.TEXT in model.encoders:
         x = features.of_names(model.encoders[Modality.TEXT], nodes)
-        has = x.any(axis=1)
-        for block, rows in model.align(Modality.TEXT, x[has]).items():
+        for block, rows in model.align(Modality.TEXT, x).items():
             if block != PROBABILITIES:
-                out[block][np.array(places)[has]] = rows
+                out[block][places] = rows
     column = {name: i for i, name in enumerate(model.categories)}
     posteriors = out.get(PROBABILITIES)
     if posteriors is not None and posteriors.shape[1] == len(column):

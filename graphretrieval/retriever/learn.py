@@ -193,14 +193,17 @@ def _askers(material: Material, seed: int) -> dict[str, tuple[str, ...]]:
 
 
 def _learnable(material: Material) -> tuple[Graph, Places, dict[str, Array]]:
-    """The visible items only, so that hidden ones cannot be learned from."""
-    rows = {m: r[material.visible[r]] for m, r in material.places.rows.items()}
+    """The visible items only, so that hidden ones cannot be learned from, and only with content."""
+    shown = material.visible.copy()
+    for m, x in material.features.items():
+        shown[material.places.rows[m]] &= x.any(axis=1)
+    rows = {m: r[shown[r]] for m, r in material.places.rows.items()}
     rows = {m: r for m, r in rows.items() if len(r) and m in material.features}
     at = np.full(len(material.graph.ids), -1, np.int64)
     for r in rows.values():
         at[r] = np.arange(len(r))
-    features = {m: material.features[m][material.visible[material.places.rows[m]]] for m in rows}
-    keep = material.visible[material.graph.src] & material.visible[material.graph.dst]
+    features = {m: material.features[m][shown[material.places.rows[m]]] for m in rows}
+    keep = shown[material.graph.src] & shown[material.graph.dst]
     return material.graph.with_edges(keep), Places(rows, at), features
 
 

@@ -73,8 +73,14 @@ class Model:
         return "graph" if column.endswith(("+", HUBS)) else "content"
 
     def align(self, modality: str, features: Array) -> dict[str, Array]:
-        """One modality's features in every block: block → ``(n, d_block)``."""
-        return {name: a.embed(modality, features) for name, a in self.aligners.items()}
+        """One modality's features in every block: block → ``(n, d_block)``.
+
+        A row of zeros is content that is absent, and stays one: an aligner would make a vector of
+        nothing, which lies somewhere and is near to something.
+        """
+        has = np.any(features, axis=1, keepdims=True)  # (n, 1)
+        out = {name: a.embed(modality, features) for name, a in self.aligners.items()}
+        return out if has.all() else {b: np.where(has, x, 0) for b, x in out.items()}
 
 
 @dataclass(frozen=True)
@@ -115,11 +121,9 @@ def embed_nodes(
             for name, x in model.align(modality, features[modality]).items():
                 out[name][rows] = x
     if name_features is not None:
-        has = name_features.any(axis=1)
-        named = np.flatnonzero(places.at < 0)[has]
-        for name, x in model.align("text", name_features[has]).items():
+        for name, x in model.align("text", name_features).items():
             if name != PROBABILITIES:
-                out[name][named] = x
+                out[name][places.at < 0] = x
     if PROBABILITIES in out:
         _one_hot(out[PROBABILITIES], graph, model.categories)
     return out

@@ -16,6 +16,7 @@ from graphretrieval.config import Config
 from graphretrieval.errors import NothingToLearn, QueryError
 from graphretrieval.evaluation.controls import NOISE
 from graphretrieval.evaluation.protocols import Plan, Trial, evaluate, evaluate_folder, prepare
+from graphretrieval.evaluation.results import print_result
 from graphretrieval.folding import fold
 from graphretrieval.retriever.learn import align, weigh
 from graphretrieval.retriever.weighing import gate
@@ -301,7 +302,9 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def test_the_result_has_the_form_that_scripts_rely_on(result: dict[str, Any]) -> None:
-    assert set(result) == {"data", "protocol", "rows", "summary", "paired", "seconds", "peak_mb"}
+    told = {"data", "protocol", "rows", "summary", "paired", "calibration"}
+    assert set(result) == told | {"seconds", "peak_mb"}
+    assert result["calibration"] == []  # nobody asked
     assert result["data"] == "world"
     assert result["protocol"]["name"] == "connected"
     assert all(set(row) >= ROW for row in result["rows"])
@@ -344,6 +347,25 @@ def test_slices_and_noise_are_rows_of_their_own_and_move_no_mean(base: gr.Retrie
     assert rows[0]["map"] == plain.rows[0]["map"]  # all queries are English
     mine = [(p["a"], p["b"]) for p in found.paired if p["metric"] == "map"]
     assert mine == [("full", n) for n in NOISE]
+
+
+def test_calibration_tells_of_every_direction_and_control(base: gr.Retriever) -> None:
+    plan = Plan("connected", lang="en", noise=True, calibration=True, slices=("direct", "alike"))
+    found = evaluate(base, plan)
+    told = {(r["control"], r["target"], r["top"]): r for r in found.calibration}
+    assert set(told) == {
+        (control, target, top)
+        for control in ("full", *NOISE)
+        for target in ("image", "any")
+        for top in (1, 5)
+    }
+    row = next(r for r in found.rows if r["control"] == "full" and r["slice"] == "all")
+    best = told["full", "image", 1]
+    assert best["pairs"] == row["n_query"]
+    right = sum(b["right"] * b["pairs"] for b in best["bins"]) / best["pairs"]
+    assert right == pytest.approx(row["recall@1"], abs=1e-3)
+    assert {r["slice"] for r in found.rows} > {"direct=yes"}
+    print_result(found)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -338,3 +339,40 @@ def test_a_place_lies_where_its_name_does_before_and_after_a_fit(kb: gr.Retrieve
         np.testing.assert_allclose(x[0], embedded.raw[block][rows["place:1"]], atol=1e-3)
         assert not x[1].any()
         assert x[0].any() == (block != "posteriors")
+
+
+def test_a_file_that_is_gone_has_no_vector_made_of_nothing(kb: gr.Retriever) -> None:
+    found = kb.bundles.load()
+    assert found is not None
+    model = found[0]
+    gone = [
+        Node("gone.png", "image", uri="/nowhere/gone.png"),
+        Node("gone.wav", "audio", uri="/nowhere/gone.wav"),
+    ]
+    there = [node for node in kb.store.get([f"{CIRCLE}.png"]) if node]
+    raw = raw_of(model, [*gone, *there], kb.config)
+    for block, x in raw.items():
+        assert not x[:2].any(), block
+        assert x[2].any(), block
+
+
+def test_nothing_is_learned_from_files_that_are_gone(kb: gr.Retriever) -> None:
+    from graphretrieval.retriever.learn import align
+    from graphretrieval.sources.limits import Limits
+    from graphretrieval.sources.media import MediaReader
+
+    graph = kb.store.export()
+    with MediaReader(Limits.of(kb.config)) as reader:
+        seen = np.ones(len(graph.ids), np.bool_)
+        material, encoders = kb.material(graph, seen, reader, 0, lambda *_: None)
+    pictures = material.places.rows["image"]
+    lost = material.features["image"].copy()
+    lost[::2] = 0
+    blank = replace(material, features={**material.features, "image": lost})
+    hidden = seen.copy()
+    hidden[pictures[::2]] = False
+    config = Config({"aligners": "cca"})
+    a = align(blank, encoders, config).final["cca"].state().arrays
+    b = align(replace(material, visible=hidden), encoders, config).final["cca"].state().arrays
+    for name, x in a.items():
+        np.testing.assert_array_equal(x, b[name])
