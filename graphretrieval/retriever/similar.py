@@ -28,7 +28,7 @@ SHARE = 1 / 3
 # all pairs of 20,000 take 15 s on one core, of 70,000 texts three minutes
 MOST = 20_000
 # items compared with all others at once
-PAGE = 1024
+PAGE = 256
 # cosines are compared to so many places: further down pages of other sizes come out differently
 PLACES = 5
 

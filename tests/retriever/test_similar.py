@@ -15,8 +15,10 @@ from graphretrieval.lifecycle import refit
 from graphretrieval.privacy import forget
 from graphretrieval.retriever import similar as room
 from graphretrieval.retriever.bundle import Bundles, Embedded
+from graphretrieval.retriever.corpus import Places
+from graphretrieval.retriever.material import Material
 from graphretrieval.retriever.model import PROBABILITIES, Model
-from graphretrieval.retriever.similar import nearest, similar
+from graphretrieval.retriever.similar import heard, nearest, similar
 from graphretrieval.types import SIMILAR_TO, Array
 
 
@@ -100,6 +102,32 @@ def test_a_fit_keeps_the_edges_of_its_vectors_and_says_how_many(kb: gr.Retriever
     assert said["left_out"] == {}
     modality = {n.id: n.modality for n in kb.store.nodes()}
     assert all(modality[a] == modality[b] for a, b in by_name(ids, edges))
+
+
+def test_what_is_hidden_from_learning_is_like_nobody(kb: gr.Retriever) -> None:
+    graph = kb.store.export()
+    n = len(graph.ids)
+    visible = np.arange(n) % 3 > 0
+    nothing = np.full(n, "", dtype="U8")
+    material = Material(
+        graph=graph,
+        messages=graph,
+        places=Places.of(graph),
+        features={},
+        name_features=None,
+        texts={},
+        kinds=nothing,
+        langs=nothing,
+        visible=visible,
+        validation=~visible,
+        held=~visible,
+    )
+    messages = heard(material, {"pivot": drawn(n)}).messages
+    at = messages.edges_of(SIMILAR_TO)
+    assert len(at) > 0
+    assert visible[messages.src[at]].all()
+    assert visible[messages.dst[at]].all()
+    assert len(messages.src) - len(at) == len(graph.src)
 
 
 def bundle(folder: Path, edges: Similar) -> Bundles:
