@@ -20,11 +20,13 @@ from graphretrieval import metrics
 from graphretrieval.arrays import Csr, adjacency, top_k
 from graphretrieval.errors import NotFitted, NothingToLearn
 from graphretrieval.gnn.messages import Typed
+from graphretrieval.gnn.similar import Similar
 from graphretrieval.retriever import Retriever
 from graphretrieval.retriever.corpus import Places
-from graphretrieval.retriever.fresh import catch_up
+from graphretrieval.retriever.fresh import catch_up, still_similar
 from graphretrieval.retriever.judge import Link, positions, refined_over
 from graphretrieval.retriever.model import Model, scaled
+from graphretrieval.retriever.similar import carries
 from graphretrieval.types import (
     DESCRIBES,
     IN_CATEGORY,
@@ -81,11 +83,15 @@ def id_of(src: str, type: str, dst: str) -> str:
 
 @dataclass(frozen=True)
 class View:
-    """The graph and its vectors, all blocks side by side, over some of its edges."""
+    """The graph and its vectors, all blocks side by side, over some of its edges.
+
+    ``similar`` are derived edges that vectors are refined over beside the graph's.
+    """
 
     model: Model = field(repr=False)
     graph: Graph = field(repr=False)
     unscaled: dict[str, Array] = field(repr=False)
+    similar: Similar = field(repr=False)
     raw: Array = field(repr=False)  # (n, D)
     refined: Array = field(repr=False)  # (n, D)
 
@@ -99,23 +105,26 @@ class View:
         graph = kb.store.export()
         since = int(model.meta["revision"])
         raw = catch_up(model, kb.store, graph, embedded, since, kb.config)
-        return cls.over(model, graph, raw)
+        similar = Similar.joined()
+        if carries(model):
+            similar = still_similar(kb.store, graph, embedded, since)
+        return cls.over(model, graph, raw, similar)
 
     @classmethod
-    def over(cls, model: Model, graph: Graph, raw: dict[str, Array]) -> View:
+    def over(cls, model: Model, graph: Graph, raw: dict[str, Array], similar: Similar) -> View:
         """These edges."""
-        z = refined_over(Typed.of(graph), model, raw)
+        z = refined_over(Typed.of(similar.added_to(graph)), model, raw)
         length = np.float32(len(raw) ** 0.5)
         joined = [
             np.concatenate([scaled(b, x) / length for b, x in v.items()], axis=1) for v in (raw, z)
         ]
-        return cls(model, graph, raw, *(np.asarray(x, np.float32) for x in joined))
+        return cls(model, graph, raw, similar, *(np.asarray(x, np.float32) for x in joined))
 
     def without(self, edges: Ints) -> View:
         """The same with some edges hidden."""
         keep = np.ones(len(self.graph.src), np.bool_)
         keep[edges] = False
-        return View.over(self.model, self.graph.with_edges(keep), self.unscaled)
+        return View.over(self.model, self.graph.with_edges(keep), self.unscaled, self.similar)
 
     def features(self, a: Ints, b: Ints) -> Array:
         """What is known of pairs ``(p, 4)``; columns as :data:`FEATURES`."""

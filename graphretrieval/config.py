@@ -48,6 +48,7 @@ _LEARNED: tuple[Setting, ...] = (
         "how vectors absorb their neighbours': propagate, none, sage, gat, rgcn, hgt, sign, or "
         "auto, which chooses by hidden links",
     ),
+    Setting("similar", False, "whether likeness carries messages and paths as edges do"),
     Setting(
         "redact", 1, "1 keeps of EXIF only description and copyright; 0 also who, when, where", 0
     ),

@@ -29,21 +29,27 @@ import numpy.typing as npt
 
 from graphretrieval import registry
 from graphretrieval.errors import BundleError
+from graphretrieval.gnn.similar import Similar
 from graphretrieval.retriever.model import Model
 from graphretrieval.types import JSON, Array, State
 
 FORMAT = 4
 _FILES = ("model.json", "stages.safetensors", "vectors.safetensors")
+_SIMILAR = "similar/"
 _STAGES = ("encoder", "aligner", "refiner", "ranker")
 
 
 @dataclass(frozen=True)
 class Embedded:
-    """A model's vectors of the collection, unscaled: ``raw[b]`` and ``refined[b]`` ``(n, d_b)``."""
+    """A model's vectors of the collection, unscaled: ``raw[b]`` and ``refined[b]`` ``(n, d_b)``.
+
+    ``similar`` holds the edges derived from the raw ones, between positions in ``ids``.
+    """
 
     ids: tuple[str, ...] = field(repr=False)
     raw: Mapping[str, Array] = field(repr=False)
     refined: Mapping[str, Array] = field(repr=False)
+    similar: Similar = field(default_factory=Similar.joined, repr=False)
 
 
 class Bundles:
@@ -237,7 +243,9 @@ class Bundles:
                 )
 
     def strip(self, version: str, ids: Sequence[str]) -> int:
-        """Remove nodes' vectors from a version; what neighbours absorbed of them goes as well.
+        """Remove nodes' vectors and derived edges from a version.
+
+        What neighbours absorbed of them goes as well.
 
         Files are replaced one by one; in between the manifest knows the old and the new.
 
@@ -258,6 +266,7 @@ class Bundles:
         if keep.all() and (frozen, askers) == old:
             return 0
         left = {k: x[keep] for k, x in tensors.items() if k.startswith("raw/")}
+        left |= _edge_tensors(_edges_in(tensors).moved(np.where(keep, np.cumsum(keep) - 1, -1)))
         names = json.dumps([n for n in there if n not in gone]).encode()
         draft = folder / f".vectors-{os.getpid()}"
         save_file({"ids": np.frombuffer(names, np.uint8), **left}, draft)
@@ -291,6 +300,21 @@ class Bundles:
             return None
         self.check(version)
         return _read(self.folder / version)
+
+    def similar(self, version: str) -> tuple[tuple[str, ...], Similar]:
+        """A version's derived edges, and the ids that they are between; its vectors are not read.
+
+        Raises:
+            BundleError: it is not what was written.
+        """
+        from safetensors import safe_open
+
+        self.check(version)
+        with safe_open(self.folder / version / "vectors.safetensors", "numpy") as file:
+            names = list(file.keys())
+            mine = [name for name in names if name == "ids" or name.startswith(_SIMILAR)]
+            tensors = {name: file.get_tensor(name) for name in mine}
+        return tuple(json.loads(tensors["ids"].tobytes())), _edges_in(tensors)
 
     def meta(self, version: str) -> dict[str, JSON]:
         """What a version was learned from, and how it was judged."""
@@ -355,7 +379,22 @@ def _write_vectors(folder: Path, embedded: Embedded) -> None:
     for group, blocks in (("raw", embedded.raw), ("refined", embedded.refined)):
         # half precision: cosines move by less than a thousandth, the file by half
         tensors |= {f"{group}/{b}": np.asarray(x, np.float16) for b, x in blocks.items()}
-    save_file(tensors, folder / "vectors.safetensors")
+    save_file(tensors | _edge_tensors(embedded.similar), folder / "vectors.safetensors")
+
+
+def _edge_tensors(edges: Similar) -> dict[str, npt.NDArray[Any]]:
+    """Derived edges as they lie beside the vectors; nothing where there are none."""
+    if not len(edges):
+        return {}
+    ends = {"src": edges.src.astype(np.int32), "dst": edges.dst.astype(np.int32)}
+    return {f"{_SIMILAR}{k}": x for k, x in {**ends, "weight": edges.weight}.items()}
+
+
+def _edges_in(tensors: Mapping[str, npt.NDArray[Any]]) -> Similar:
+    if f"{_SIMILAR}src" not in tensors:
+        return Similar.joined()
+    src, dst, weight = (tensors[f"{_SIMILAR}{name}"] for name in ("src", "dst", "weight"))
+    return Similar(src.astype(np.int64), dst.astype(np.int64), weight)
 
 
 def _read(folder: Path) -> tuple[Model, Embedded]:
@@ -390,7 +429,7 @@ def _read(folder: Path) -> tuple[Model, Embedded]:
         }
         for group in ("raw", "refined")
     }
-    return model, Embedded(ids, blocks["raw"], blocks["refined"])
+    return model, Embedded(ids, blocks["raw"], blocks["refined"], _edges_in(tensors))
 
 
 def _sha256(file: Path) -> str:

@@ -8,13 +8,14 @@ import numpy as np
 
 from graphretrieval.config import Config
 from graphretrieval.errors import InputRefused, SnapshotTooOld
+from graphretrieval.gnn.similar import Similar
 from graphretrieval.protocols import GraphStore
 from graphretrieval.retriever import features
 from graphretrieval.retriever.bundle import Embedded
 from graphretrieval.retriever.model import PROBABILITIES, Model
 from graphretrieval.sources.limits import Limits
 from graphretrieval.sources.media import MediaReader
-from graphretrieval.types import SEARCHED, Array, Graph, Modality, Node
+from graphretrieval.types import SEARCHED, Array, Graph, Ints, Modality, Node
 
 
 def raw_of(model: Model, nodes: Sequence[Node], config: Config) -> dict[str, Array]:
@@ -81,14 +82,8 @@ def catch_up(
         since: revision of ``embedded``.
         config: limits and caches.
     """
-    if list(embedded.ids) == list(graph.ids):
-        source = np.arange(len(graph.ids))
-    else:
-        old = {name: i for i, name in enumerate(embedded.ids)}
-        source = np.array([old.get(name, -1) for name in graph.ids], np.int64)
-    again = source < 0
-    again[[graph.row[i] for i in _changed(store, since) if i in graph.row]] = True
-    stale, known = np.flatnonzero(again), np.flatnonzero(source >= 0)
+    source = _as_they_were(store, graph, embedded, since)
+    stale, known = np.flatnonzero(source < 0), np.flatnonzero(source >= 0)
     raw = {}
     for block, x in embedded.raw.items():
         raw[block] = np.zeros((len(source), x.shape[1]), np.float32)
@@ -98,9 +93,30 @@ def catch_up(
         there = [i for i, node in zip(stale, found, strict=True) if node is not None]
         made = raw_of(model, [node for node in found if node is not None], config)
         for block, x in raw.items():
-            x[stale] = 0
             x[there] = made[block]
     return raw
+
+
+def still_similar(store: GraphStore, graph: Graph, embedded: Embedded, since: int) -> Similar:
+    """Derived edges between rows of ``graph`` that are as they were; arguments as above."""
+    if not len(embedded.similar):
+        return embedded.similar
+    source = _as_they_were(store, graph, embedded, since)
+    known = np.flatnonzero(source >= 0)
+    at = np.full(len(embedded.ids), -1, np.int64)
+    at[source[known]] = known
+    return embedded.similar.moved(at)
+
+
+def _as_they_were(store: GraphStore, graph: Graph, embedded: Embedded, since: int) -> Ints:
+    """Where each node of ``graph`` is among those embedded; −1 if it is new or was changed."""
+    if list(embedded.ids) == list(graph.ids):
+        source = np.arange(len(graph.ids))
+    else:
+        old = {name: i for i, name in enumerate(embedded.ids)}
+        source = np.array([old.get(name, -1) for name in graph.ids], np.int64)
+    source[[graph.row[i] for i in _changed(store, since) if i in graph.row]] = -1
+    return source
 
 
 def _changed(store: GraphStore, since: int) -> set[str]:

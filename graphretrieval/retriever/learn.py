@@ -25,6 +25,7 @@ from graphretrieval.retriever.gates import fit_gates
 from graphretrieval.retriever.hubs import ASKERS
 from graphretrieval.retriever.material import Material, embed
 from graphretrieval.retriever.model import TEXT_KINDS, Model
+from graphretrieval.retriever.similar import heard
 from graphretrieval.types import DESCRIBES, Array, Graph, Ints
 
 
@@ -141,7 +142,10 @@ def weigh(
     progress: Progress = silent,
 ) -> Model:
     """Choose refiners and gates on the validation part, then join them with the final aligners."""
-    model, raw = refined(aligned, material, encoders, config, seed=seed, progress=progress)
+    model, raw = _drafted(aligned, material, encoders, seed)
+    if config["similar"]:
+        material = heard(material, raw, progress)
+    _fit_refiners(model, material, raw, config, seed, progress)
     report = fit_gates(
         model,
         material,
@@ -173,11 +177,17 @@ def refined(
     progress: Progress = silent,
 ) -> tuple[Model, dict[str, Array]]:
     """A model of draft aligners, with refiners chosen on the validation part; its raw vectors."""
-    model = Model(dict(encoders), dict(aligned.draft), categories=aligned.categories)
-    model.askers = _askers(material, seed)
-    raw = embed(model, material)
+    model, raw = _drafted(aligned, material, encoders, seed)
     _fit_refiners(model, material, raw, config, seed, progress)
     return model, raw
+
+
+def _drafted(
+    aligned: Aligned, material: Material, encoders: Mapping[str, Encoder[Any]], seed: int
+) -> tuple[Model, dict[str, Array]]:
+    model = Model(dict(encoders), dict(aligned.draft), categories=aligned.categories)
+    model.askers = _askers(material, seed)
+    return model, embed(model, material)
 
 
 def _askers(material: Material, seed: int) -> dict[str, tuple[str, ...]]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from graphretrieval.arrays import normalise
 from graphretrieval.rankers.fusion import better_on_average
 from graphretrieval.retriever.model import PROBABILITIES
 from graphretrieval.types import Array, Bools
@@ -14,6 +15,18 @@ from graphretrieval.types import Array, Bools
 def compared(raw: Mapping[str, Array]) -> list[str]:
     """The blocks that items are likened by: probabilities only where there is nothing else."""
     return [b for b in raw if b != PROBABILITIES] or list(raw)
+
+
+def joined(raw: Mapping[str, Array], weights: Mapping[str, float] | None = None) -> Array:
+    """Blocks at unit length, side by side: the inner product is their mean cosine.
+
+    Queries that weigh blocks otherwise have it in their lengths.
+    """
+    blocks = compared(raw)
+    n = len(blocks)
+    weights = weights or {}
+    used = [normalise(raw[b]) * np.float32(n * weights.get(b, 1 / n)) for b in blocks]
+    return np.asarray(np.concatenate(used, axis=1) / np.sqrt(n), np.float32)
 
 
 def choose(cosines: Array, right: Bools) -> Array | None:

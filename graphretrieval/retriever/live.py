@@ -16,16 +16,18 @@ from graphretrieval import registry
 from graphretrieval.arrays import Grown
 from graphretrieval.config import Config
 from graphretrieval.gnn.push import Push
+from graphretrieval.gnn.similar import Similar
 from graphretrieval.protocols import GraphStore
 from graphretrieval.rankers.adjacency import Key
 from graphretrieval.rankers.walks import Walker
 from graphretrieval.retriever.attributes import Attributes
 from graphretrieval.retriever.bundle import Embedded
 from graphretrieval.retriever.corpus import Places
-from graphretrieval.retriever.fresh import catch_up, raw_of
+from graphretrieval.retriever.fresh import catch_up, raw_of, still_similar
 from graphretrieval.retriever.model import Model, Vectors, refine_nodes, scaled
 from graphretrieval.retriever.query import Filter, Searcher
 from graphretrieval.retriever.score import Scorer
+from graphretrieval.retriever.similar import Beside, carries
 from graphretrieval.types import SEARCHED, Array, Bools, Changes, Graph, Ints, Node
 
 # with more changed nodes and edges than this share of the collection, or this many, all is built
@@ -50,6 +52,7 @@ class Live:
         refined: the same refined, where they are known; then deltas need :meth:`prime` first.
         store: asked for words and nodes.
         config: settings.
+        similar: derived edges between rows of ``graph``, which messages and paths go over too.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class Live:
         refined: Mapping[str, Array] | None,
         store: GraphStore,
         config: Config,
+        similar: Similar | None = None,
     ) -> None:
         self.version, self.model, self.store, self.config = version, model, store, config
         self.ids = list(graph.ids)
@@ -68,6 +72,9 @@ class Live:
         self.modalities = list(graph.modalities)
         self.modality = Grown(graph.modality)
         self.revision = graph.revision
+        similar = Similar.joined() if similar is None else similar
+        self._similar = Beside(similar, graph)
+        graph = similar.added_to(graph)
         self._edges = len(graph.src)
         walker = Walker(graph)
         self.ties = walker.adjacency
@@ -111,18 +118,26 @@ class Live:
         graph = store.export()
         same = tuple(graph.ids) == embedded.ids and graph.revision == since
         if same and embedded.refined and not primed:
-            return cls(version, model, graph, embedded.raw, embedded.refined, store, config)
+            similar = embedded.similar if carries(model) else Similar.joined()
+            raw, refined = embedded.raw, embedded.refined
+            return cls(version, model, graph, raw, refined, store, config, similar)
+        similar = Similar.joined()
+        if carries(model):
+            similar = still_similar(store, graph, embedded, since)
         raw = catch_up(model, store, graph, embedded, since, config)
         if all(hasattr(r, "depth_") for r in model.refiners.values()):
-            return cls(version, model, graph, raw, None, store, config)
-        refined = refine_nodes(model, graph, raw)
-        return cls(version, model, graph, raw, refined, store, config)
+            return cls(version, model, graph, raw, None, store, config, similar)
+        refined = refine_nodes(model, similar.added_to(graph), raw)
+        return cls(version, model, graph, raw, refined, store, config, similar)
 
     def embedded(self) -> Embedded:
-        """Vectors as they are now, unscaled, of the nodes that are there."""
+        """Vectors, and edges derived from them, as they are now; of the nodes that are there."""
         rows = [i for i, name in enumerate(self.ids) if name != GONE]
         raw = {b: x.x[rows] for b, x in self._raw.items()}
-        return Embedded(tuple(self.ids[i] for i in rows), raw, raw)
+        at = np.full(len(self.ids), -1, np.int64)
+        at[rows] = np.arange(len(rows))
+        similar = self._similar.edges().moved(at)
+        return Embedded(tuple(self.ids[i] for i in rows), raw, raw, similar)
 
     def graph(self) -> Graph:
         """The graph with its edges, row-aligned with the vectors."""
@@ -172,12 +187,15 @@ class Live:
         dead = self._bury(changes.deleted_nodes)
         gone = {key for row in dead for key in self.ties.edges_at(row)}
         fresh = self._welcome(changes.nodes)
+        written = [self.row[n.id] for n in changes.nodes]
+        gone |= self._similar.leave([*dead, *written], self.ties)
         gone, come = self._edge_changes(changes, gone)
+        self._similar.settle(gone, come, self.ties)
         touched = self.ties.change(gone, come)
         self._edges += len(come) - len(gone)
-        rows = np.array([*dead, *(self.row[n.id] for n in changes.nodes)], np.int64)
+        rows = np.array([*dead, *written], np.int64)
         moved = self._move(touched, rows, len(dead), made)
-        self._reindex(fresh, [self.row[n.id] for n in changes.nodes], dead, moved)
+        self._reindex(fresh, written, dead, moved)
         self.attributes.update(changes)
         self.revision = changes.revision
 

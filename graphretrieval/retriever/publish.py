@@ -1,7 +1,8 @@
-"""Learned vectors written back to Neo4j, so that it can search them itself.
+"""Learned vectors written back to Neo4j, so that it can search them itself, and who is alike.
 
 An item's vector there is all its blocks, raw and refined, side by side: the inner product with a
 query's blocks, each times the weight its gate gives it, is the content and graph part of the score.
+The model's ``SIMILAR_TO`` edges are copied there for people to look at; nothing reads them back.
 """
 
 from __future__ import annotations
@@ -56,6 +57,8 @@ def space_of(model: Model) -> str:
 def publish(kb: Retriever, *, progress: Progress = silent) -> Space:
     """Build the space of the model in service beside the one in use, fill it, and switch to it.
 
+    Derived edges of the model take the place of the former's.
+
     Raises:
         StoreError: the store is not on a server.
         SpaceMismatch: the database holds something else under the space's name.
@@ -81,7 +84,19 @@ def publish(kb: Retriever, *, progress: Progress = silent) -> Space:
     progress(0, 1, "indexing vectors")
     store.spaces.use(name)
     progress(1, 1, "indexing vectors")
+    _copy_similar(kb, store, name, progress)
     return space
+
+
+def _copy_similar(kb: Retriever, store: Neo4jStore, space: str, progress: Progress) -> None:
+    ids, edges = kb.bundles.similar(kb.serving.newest().version)
+    ends = zip(edges.src.tolist(), edges.dst.tolist(), edges.weight.tolist(), strict=True)
+    rows = [(ids[s], ids[d], weight) for s, d, weight in ends]
+    for start in range(0, len(rows), BATCH):
+        progress(start, len(rows), "copying likeness")
+        store.spaces.put_similar(space, rows[start : start + BATCH])
+    progress(len(rows), len(rows), "copying likeness")
+    store.spaces.drop_similar(but=space)
 
 
 def republish(kb: Retriever) -> bool:

@@ -14,7 +14,7 @@ from graphretrieval.gnn.messages import Typed
 from graphretrieval.protocols import GraphStore, Progress, silent
 from graphretrieval.retriever.adapt import adapt
 from graphretrieval.retriever.bundle import Bundles, Embedded
-from graphretrieval.retriever.fresh import catch_up
+from graphretrieval.retriever.fresh import catch_up, still_similar
 from graphretrieval.retriever.judge import (
     NEW,
     Judge,
@@ -25,6 +25,7 @@ from graphretrieval.retriever.judge import (
     positions,
     refined_over,
 )
+from graphretrieval.retriever.similar import carries
 from graphretrieval.types import JSON, Bools, Edge, Graph
 
 #: How many standard errors beyond the tolerance a slice must lose to be called worse.
@@ -76,7 +77,8 @@ def _candidate(
     progress(1, 4, "learning from new links")
     made = adapt(model, graph, raw, np.flatnonzero(new & free), np.flatnonzero(~new & free), seed)
     progress(2, 4, "comparing with the model in service")
-    typed = Typed.of(graph)
+    similar = still_similar(store, graph, embedded, since)  # the champion's, until the next fit
+    typed = Typed.of(similar.added_to(graph) if carries(model) else graph)
     judge = Judge.of(graph, typed, held, new, seed)
     ranks = judge.reciprocal_ranks(model, raw), judge.reciprocal_ranks(made.model, made.raw)
     slices = judge.slices(*ranks)
@@ -102,7 +104,8 @@ def _candidate(
         "refit": report,
         "seconds": round(time.perf_counter() - started, 1),
     }
-    saved = Embedded(tuple(graph.ids), made.raw, refined_over(typed, made.model, made.raw))
+    refined = refined_over(typed, made.model, made.raw)
+    saved = Embedded(tuple(graph.ids), made.raw, refined, similar)
     version = bundles.save(made.model, saved, promote=False)
     progress(4, 4, "saving the candidate")
     return version, report

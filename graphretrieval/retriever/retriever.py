@@ -31,6 +31,7 @@ from graphretrieval.retriever.query import Filter, Term, modalities
 from graphretrieval.retriever.question import Question
 from graphretrieval.retriever.score import Queries
 from graphretrieval.retriever.serving import Serving
+from graphretrieval.retriever.similar import carries, similar
 from graphretrieval.sources.limits import Limits
 from graphretrieval.sources.media import MediaReader
 from graphretrieval.types import (
@@ -241,9 +242,12 @@ class Retriever:
             material, encoders = self.material(graph, visible, reader, seed, progress)
         model = learn(material, encoders, self.store, self.config, seed=seed, progress=progress)
         raw = embed(model, material)
+        alike = similar(material.places.rows, raw, progress)
+        model.meta["similar"] = alike.to_json()
         progress(0, 1, "saving the model")
-        refined = refine_nodes(model, graph, raw)
-        version = self.bundles.save(model, Embedded(tuple(graph.ids), raw, refined))
+        messages = alike.edges.added_to(graph) if carries(model) else graph
+        refined = refine_nodes(model, messages, raw)
+        version = self.bundles.save(model, Embedded(tuple(graph.ids), raw, refined, alike.edges))
         progress(1, 1, "saving the model")
         self.serving.renew()
         if "remote" in self.store.capabilities:

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from graphretrieval.arrays import normalise, top_k
+from graphretrieval.arrays import top_k
 from graphretrieval.protocols import GraphStore
 from graphretrieval.rankers.adjacency import below
 from graphretrieval.rankers.walks import ANCHORS, Walker, Walks
 from graphretrieval.retriever.corpus import NOT_INSTANCE
 from graphretrieval.retriever.hubs import Hubs
-from graphretrieval.retriever.likeness import compared
+from graphretrieval.retriever.likeness import joined
 from graphretrieval.retriever.model import Model, Vectors
 from graphretrieval.types import IN_CATEGORY, SUBCATEGORY_OF, Array, Bools, Ints, Modality
 
@@ -255,11 +255,7 @@ class Scorer:
 
         Queries of a kind that weighs blocks otherwise have it in their lengths.
         """
-        blocks = compared(raw)
-        n = len(blocks)
-        weights = self.model.meta.get("likeness", {}).get(kind, {})
-        used = [normalise(raw[b]) * np.float32(n * weights.get(b, 1 / n)) for b in blocks]
-        return np.asarray(np.concatenate(used, axis=1) / np.sqrt(n), np.float32)
+        return joined(raw, self.model.meta.get("likeness", {}).get(kind))
 
     def _matching(self, texts: Sequence[str]) -> tuple[Ints, Ints, Array]:
         """Items and categories whose words match."""

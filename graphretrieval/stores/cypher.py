@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from graphretrieval.errors import InvalidNode, QueryError
-from graphretrieval.types import MODALITY, RELATION, SEARCHED
+from graphretrieval.types import MODALITY, RELATION, SEARCHED, SIMILAR_TO
 
 #: Labels a node may have got in Browser, and the modality they stand for.
 KNOWN = {
@@ -141,7 +141,8 @@ _EDGE = (
     "s.id AS src, type(r) AS type, d.id AS dst, r.weight AS weight, r.origin AS origin, "
     "r.status AS status, r.revision AS revision"
 )
-_OURS = "r.derived IS NULL"  # SIMILAR_TO copies for people to look at are not read back
+# edges derived from a model's vectors are copied there for people to look at, and not read back
+_OURS = "r.derived IS NULL"
 TYPES = "CALL db.relationshipTypes() YIELD relationshipType AS type RETURN type ORDER BY type"
 EDGES = _as_one(
     f"""
@@ -163,12 +164,17 @@ RETURN {_EDGE}
 def put_edges(name: str) -> str:
     """Make or change edges of one relation; equal ones are left, and not counted as changed.
 
-    ``there`` falls short of the rows where an end is not in the graph.
+    ``there`` falls short of the rows where an end is not in the graph. A derived copy between the
+    same ends makes way.
     """
+    copies = ""
+    if name == SIMILAR_TO:
+        copies = f"CALL (s, d) {{ MATCH (s)-[r:{name}]->(d) WHERE NOT {_OURS} DELETE r }}"
     return f"""
 UNWIND $rows AS row
 MATCH (s:Node {{id: row.src}})
 MATCH (d:Node {{id: row.dst}})
+{copies}
 MERGE (s)-[r:{relation(name)}]->(d)
 WITH r, row, toString(row.weight) + ' ' + row.origin + ' ' + row.status AS stamp
 FOREACH (_ IN CASE WHEN r.stamp IS NULL OR r.stamp <> stamp THEN [1] ELSE [] END |
@@ -182,7 +188,7 @@ def delete_edges(name: str) -> str:
     """Remove edges of one relation and tell which were there."""
     return f"""
 UNWIND $rows AS row
-MATCH (s:Node {{id: row.src}})-[r:{relation(name)}]->(d:Node {{id: row.dst}})
+MATCH (s:Node {{id: row.src}})-[r:{relation(name)}]->(d:Node {{id: row.dst}}) WHERE {_OURS}
 DELETE r
 RETURN DISTINCT row.src AS src, row.dst AS dst
 """
@@ -199,8 +205,9 @@ RETURN {_EDGE} ORDER BY src, dst
 
 
 def edge_count(name: str) -> str:
-    """How many edges of one relation there are, from the database's own counts."""
-    return f"MATCH (:Node)-[r:{relation(name)}]->() RETURN count(r) AS n"
+    """How many edges of one relation there are, from the database's own counts where it may be."""
+    derived = f"WHERE {_OURS} " if name == SIMILAR_TO else ""
+    return f"MATCH (:Node)-[r:{relation(name)}]->() {derived}RETURN count(r) AS n"
 
 
 def edge_index(name: str) -> str:
@@ -241,7 +248,7 @@ RETURN id, src, type, dst, weight, origin, status, revision
 
 TWO_HOP = """
 MATCH (:Node {id: $id})-[a]->(:Node)-[b]->(n:Node)
-WHERE a.status = 'asserted' AND b.status = 'asserted'
+WHERE a.status = 'asserted' AND b.status = 'asserted'  // derived copies have none
 RETURN DISTINCT n.id AS id
 """
 
@@ -335,6 +342,22 @@ WITH n LIMIT $limit REMOVE n.`{name}` RETURN count(*) AS n
 """
 
 
+# between ends that have such an edge of their own none is copied
+PUT_DERIVED = f"""
+UNWIND $rows AS row
+MATCH (s:Node {{id: row.src}})
+MATCH (d:Node {{id: row.dst}})
+WHERE NOT EXISTS {{ MATCH (s)-[r:{SIMILAR_TO}]->(d) WHERE {_OURS} }}
+MERGE (s)-[r:{SIMILAR_TO} {{derived: $space}}]->(d)
+SET r.weight = row.weight
+"""
+#: Remove some of the copies of edges derived in other spaces.
+REMOVE_DERIVED = f"""
+MATCH (:Node)-[r:{SIMILAR_TO}]->() WHERE r.derived <> $space
+WITH r LIMIT $limit DELETE r RETURN count(*) AS n
+"""
+
+
 def create_vector_index(space: str, modality: str, dim: int) -> str:
     """An exact-distance HNSW index: unquantised, with more links than the default."""
     return f"""
@@ -417,7 +440,7 @@ def adopt_edges(name: str) -> str:
     """Stamp edges made or changed by others; of several of one relation one stays."""
     return f"""
 UNWIND $rows AS row
-MATCH (s:Node {{id: row.src}})-[r:{relation(name)}]->(d:Node {{id: row.dst}})
+MATCH (s:Node {{id: row.src}})-[r:{relation(name)}]->(d:Node {{id: row.dst}}) WHERE {_OURS}
 WITH row, collect(r) AS found
 FOREACH (double IN tail(found) | DELETE double)
 WITH head(found) AS r

@@ -109,6 +109,29 @@ class Spaces:
             )
             self.bolt.write(lambda tx: tx.run(query, rows=rows).consume())  # noqa: B023
 
+    def put_similar(self, name: str, edges: Sequence[tuple[str, str, float]]) -> None:
+        """Copy edges derived in a space, for people to look at; they are marked with its name.
+
+        Args:
+            name: of the space.
+            edges: ids of both ends, and the weight.
+        """
+        for start in range(0, len(edges), BATCH):
+            rows = Rows(
+                {"src": s, "dst": d, "weight": w} for s, d, w in edges[start : start + BATCH]
+            )
+            self.bolt.write(
+                lambda tx: tx.run(cypher.PUT_DERIVED, rows=rows, space=name).consume()  # noqa: B023
+            )
+
+    def drop_similar(self, but: str) -> None:
+        """Remove the copies of edges derived in other spaces than this."""
+        asked = {"space": but, "limit": 10 * BATCH}
+        while self.bolt.write(
+            lambda tx: tx.run(cypher.REMOVE_DERIVED, asked).single(strict=True)["n"]
+        ):
+            pass
+
     def use(self, name: str) -> None:
         """Switch to a space, once its indexes have taken in all vectors.
 
