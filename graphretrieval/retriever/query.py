@@ -32,6 +32,8 @@ from graphretrieval.types import (
 
 # nearest vectors that are scored in full beside all that walks reach
 CANDIDATES = 200
+# a store's own index is asked for so many times as many
+MORE = 4
 # best candidates among which a diverse answer is chosen
 POOL = 400
 # a query whose best hit is less sure than this has no match; a dozen right ones share what is sure
@@ -244,9 +246,12 @@ class Searcher:
         if self._space is not None:
             # until this model's vectors are written back, these here answer
             with contextlib.suppress(StoreAway, SpaceMismatch):
-                found = self.store.vector_search(self._space, query, k, modality=target)[0]
+                # its order is one of rounded vectors: more of them, in the order of those here
+                found = self.store.vector_search(self._space, query, MORE * k, modality=target)[0]
                 known = self.vectors.graph.row
-                return np.array([known[i] for i, _ in found if i in known], np.int64)
+                some = np.array([known[i] for i, _ in found if i in known], np.int64)
+                _, best = top_k(query @ self._matrix(some).T, k)
+                return np.asarray(some[best[0]])
         if target not in self._partitions:
             self._partitions[target] = self._index().build(self._matrix(rows))
         _, best = self._partitions[target].search(query, k)
