@@ -189,6 +189,11 @@ def two_sided(means: npt.NDArray[Any]) -> float:
     return min(1.0, 2 * max(tail, 1 / len(means)))
 
 
+def bin_of(said: npt.NDArray[Any]) -> Ints:
+    """Which of the ten bins of confidence each probability is in ``(n,)``."""
+    return np.asarray(np.minimum((said * BINS).astype(np.int64), BINS - 1))
+
+
 def reliability(said: npt.NDArray[Any], right: npt.NDArray[Any]) -> dict[str, JSON]:
     """How often what was said with some confidence is right, in ten bins of confidence.
 
@@ -201,7 +206,7 @@ def reliability(said: npt.NDArray[Any], right: npt.NDArray[Any]) -> dict[str, JS
         the share ``right``; and the ``expected_calibration_error``, the mean distance of these two
         (Naeini et al. 2015), over all ``pairs``.
     """
-    place = np.minimum((said * BINS).astype(np.int64), BINS - 1)
+    place = bin_of(said)
     rows: list[dict[str, JSON]] = []
     off = 0.0
     for i in range(BINS):

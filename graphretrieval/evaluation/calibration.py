@@ -68,8 +68,7 @@ def _luck(said: Array) -> float:
 
     E|Σ (right − said)| of a bin is about √(2/π · Σ said (1 − said)), if its hits are independent.
     """
-    place = np.minimum((said * metrics.BINS).astype(np.int64), metrics.BINS - 1)
-    spread = np.bincount(place, said.astype(np.float64) * (1 - said), metrics.BINS)
+    spread = np.bincount(metrics.bin_of(said), said.astype(np.float64) * (1 - said), metrics.BINS)
     return float(np.sqrt(2 / np.pi * spread).sum() / max(1, len(said)))
 
 

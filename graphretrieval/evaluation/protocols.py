@@ -45,7 +45,7 @@ from graphretrieval.retriever.gates import node_queries, scorer_of
 from graphretrieval.retriever.learn import align, weigh
 from graphretrieval.retriever.material import Material, embed
 from graphretrieval.retriever.model import Model
-from graphretrieval.retriever.similar import carries, heard
+from graphretrieval.retriever.similar import as_learned
 from graphretrieval.retriever.weighing import gate
 from graphretrieval.sources.limits import Limits
 from graphretrieval.sources.media import MediaReader
@@ -263,8 +263,7 @@ def scored(
 ) -> Iterator[Scored]:
     """Each direction's scores; with ``parts``, each column's own too."""
     raw = embed(model, material)
-    if carries(model):
-        material = heard(material, raw)
+    material = as_learned(model, material, raw)
     scorer = scorer_of(model, material, kb.store, material.messages, raw, trial.hidden)
     for d in trial.directions:
         try:

@@ -37,7 +37,7 @@ from graphretrieval.retriever.learn import align, weigh
 from graphretrieval.retriever.material import embed
 from graphretrieval.retriever.model import Model
 from graphretrieval.retriever.query import Found, Posed, Searcher, Term
-from graphretrieval.retriever.similar import carries, heard
+from graphretrieval.retriever.similar import as_learned
 from graphretrieval.retriever.weighing import Gate, gate
 from graphretrieval.types import JSON, Array, Graph, Ints
 from graphretrieval.types import Path as Way
@@ -184,8 +184,7 @@ def compare(
     """The comparison on a trial that a model has learned from; arguments as for :func:`study`."""
     material = trial.material
     raw = embed(model, material)
-    if carries(model):
-        material = heard(material, raw)
+    material = as_learned(model, material, raw)
     scorer = scorer_of(model, material, kb.store, material.messages, raw, trial.hidden)
     index = registry.resolve("index", "exact")
     searcher = Searcher(model, scorer.vectors, kb.store, scorer, index)

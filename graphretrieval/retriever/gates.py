@@ -99,7 +99,7 @@ def fit_gates(
             left = work.fit(relevance, kind, rows, new, targets)
             work.fit(other, kind, rows, new, left)
             if relevance == "instance":
-                work.fit_undescribed(kind, targets)
+                work.fit_undescribed(kind)
             scarce += [f"{kind}>{target}>{relevance}" for target in left]
     if relevance == "category":
         work.fit_together(scarce)
@@ -142,11 +142,11 @@ class _Weighing:
             asked.append(self._known(kind, rows))
         left = []
         for target in targets:
-            share = undescribed.described(self.material, target)
             among, absent = self._in_category, None
             if relevance == "instance":
-                among = self.material.visible & (self._linked if share else True)
-                absent = (1 - share) / share if share else None
+                share = self._described.get(target, 1.0)
+                among = self.material.visible & (self._linked | (share == 1))
+                absent = (1 - share) / share if share < 1 else None
             gallery = _gallery(self.material, target, among)
             batches = [b.among(gallery, self.material, relevance, self.seed) for b in asked]
             key, new_ones = f"{kind}>{target}>{relevance}", batches[0]
@@ -161,20 +161,18 @@ class _Weighing:
                 left.append(target)
         return left
 
-    def fit_undescribed(self, kind: str, targets: Sequence[str]) -> None:
+    def fit_undescribed(self, kind: str) -> None:
         """Gates of what nobody described: texts ask for what they describe, without its links."""
         m, seed = self.material, self.seed
         rows, things = undescribed.questions(m, kind, seed)
-        shares = {t: undescribed.described(m, t) for t in targets}
-        shares = {t: s for t, s in shares.items() if f"{kind}>{t}>instance" in self.model.gates}
-        if not len(rows) or not any(shares.values()):
+        split = [t for t in self._described if f"{kind}>{t}>instance" in self.model.gates]
+        if not len(rows) or not split:
             return
         bare = self._scorer(corpus.without_nodes(m.messages, np.append(rows, things)), rows)
         linked = corpus.linked(bare.walker.graph)
         batch = _Batch.of_items(bare, m, rows, kind)
-        for target, share in shares.items():
-            if not share:
-                continue
+        for target in split:
+            share = self._described[target]
             own = batch.among(_gallery(m, target, m.visible & ~linked), m, "instance", seed)
             gallery = _gallery(m, target, m.visible)
             every = batch.among(gallery, m, "instance", seed, marked=True)
@@ -236,6 +234,10 @@ class _Weighing:
     @cached_property
     def _linked(self) -> Bools:
         return corpus.linked(self.material.messages)
+
+    @cached_property
+    def _described(self) -> dict[str, float]:
+        return undescribed.described(self.material, self._linked)
 
     @cached_property
     def _in_category(self) -> Bools:

@@ -103,6 +103,11 @@ def heard(material: Material, raw: Mapping[str, Array], progress: Progress = sil
     return replace(material, messages=edges.added_to(material.messages))
 
 
+def as_learned(model: Model, material: Material, raw: Mapping[str, Array]) -> Material:
+    """The same where the model was learned so; else the material as it is."""
+    return heard(material, raw) if carries(model) else material
+
+
 def carries(model: Model) -> bool:
     """Whether likeness carries messages and paths in what this model was learned from."""
     return bool(model.meta.get("settings", {}).get("similar"))

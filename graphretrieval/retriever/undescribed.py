@@ -28,12 +28,11 @@ LIFTS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
 FIRST, MARGIN = 10, 0.005
 
 
-def described(material: Material, target: str) -> float | None:
-    """The share of a modality's items that have links; None where that makes no difference."""
-    rows = material.places.rows[target]
-    rows = rows[material.visible[rows]]
-    share = float(corpus.linked(material.messages)[rows].mean()) if len(rows) else 0.0
-    return share if target != "text" and 0 < share < 1 - FEWEST else None
+def described(material: Material, linked: Bools) -> dict[str, float]:
+    """The share of items that are linked ``(n,)``, of modalities where that makes a difference."""
+    items = {m: r[material.visible[r]] for m, r in material.places.rows.items() if m != "text"}
+    shares = {m: float(linked[rows].mean()) for m, rows in items.items() if len(rows)}
+    return {m: share for m, share in shares.items() if 0 < share < 1 - FEWEST}
 
 
 def questions(material: Material, kind: str, seed: int) -> tuple[Ints, Ints]:

@@ -12,13 +12,13 @@ import graphretrieval as gr
 from graphretrieval.config import Config
 from graphretrieval.errors import QueryError
 from graphretrieval.evaluation import missing
-from graphretrieval.evaluation.protocols import Plan, Trial, evaluate, prepare
+from graphretrieval.evaluation.protocols import Plan, evaluate
 from graphretrieval.evaluation.results import Direction
 from graphretrieval.retriever.learn import align, refined
 from graphretrieval.retriever.material import embed
-from graphretrieval.types import DESCRIBES, Graph
+from graphretrieval.types import DESCRIBES
 
-from .world import write_world
+from .world import trial_of, write_world
 
 CONFIG = Config({"text_model": "none"})
 
@@ -32,13 +32,6 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[gr.Retriever]:
     with gr.open(folder / "world.db", config=CONFIG) as kb:
         kb.add(write_world(folder / "world"))
         yield kb
-
-
-def trial_of(kb: gr.Retriever, **plan: Any) -> tuple[Trial, dict[str, Any], Graph]:
-    graph = kb.store.export()
-    nodes = {graph.row[n.id]: n for n in kb.store.nodes()}
-    trial, encoders = prepare(kb, graph, nodes, Plan(**plan), 0)
-    return trial, encoders, graph
 
 
 def test_so_many_pictures_and_sounds_of_the_galleries_are_lost() -> None:

@@ -15,14 +15,14 @@ import graphretrieval as gr
 from graphretrieval.config import Config
 from graphretrieval.errors import NothingToLearn, QueryError
 from graphretrieval.evaluation.controls import NOISE
-from graphretrieval.evaluation.protocols import Plan, Trial, evaluate, evaluate_folder, prepare
+from graphretrieval.evaluation.protocols import Plan, Trial, evaluate, evaluate_folder
 from graphretrieval.evaluation.results import print_result
 from graphretrieval.folding import fold
 from graphretrieval.retriever.learn import align, weigh
 from graphretrieval.retriever.weighing import gate
 from graphretrieval.types import Edge, Graph, Node
 
-from .world import name, write_world
+from .world import name, trial_of, write_world
 
 CONFIG = Config({"text_model": "none"})
 
@@ -45,13 +45,6 @@ def kb(tmp_path: Path) -> Iterator[gr.Retriever]:
     with gr.open(tmp_path / "own.db", config=CONFIG) as out:
         out.add(write_world(tmp_path / "world", split=False))
         yield out
-
-
-def trial_of(kb: gr.Retriever, **plan: Any) -> tuple[Trial, dict[str, Any], Graph]:
-    graph = kb.store.export()
-    nodes = {graph.row[n.id]: n for n in kb.store.nodes()}
-    trial, encoders = prepare(kb, graph, nodes, Plan(**plan), 0)
-    return trial, encoders, graph
 
 
 def ids(graph: Graph, rows: Any) -> set[str]:

@@ -8,8 +8,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+from graphretrieval.evaluation.protocols import Plan, Trial, prepare
+from graphretrieval.retriever import Retriever
+from graphretrieval.types import Graph
 
 PICTURES, SOUNDS, SUBJECTS = 60, 24, 6
 NAMES = ("lion", "house", "violin", "ship", "apple", "owl")
@@ -58,3 +63,11 @@ def write_world(folder: Path, *, split: bool = True, seed: int = 0) -> Path:
     lines = [",".join(e) for e in (("src", "dst", "type"), *edges)]
     (folder / "edges.csv").write_text("\n".join(lines) + "\n", "utf-8")
     return folder
+
+
+def trial_of(kb: Retriever, **plan: Any) -> tuple[Trial, dict[str, Any], Graph]:
+    """What a plan makes of a collection: the trial, its encoders, and the whole graph."""
+    graph = kb.store.export()
+    nodes = {graph.row[n.id]: n for n in kb.store.nodes()}
+    trial, encoders = prepare(kb, graph, nodes, Plan(**plan), 0)
+    return trial, encoders, graph

@@ -72,6 +72,15 @@ def load(embedded: Embedded, since: int, store: GraphStore, config: Config, seed
     return Live.load("v1", listening(seed), embedded, since, store, config, primed=True)
 
 
+def served(
+    new_store: Callable[[], GraphStore], config: Config
+) -> tuple[GraphStore, Embedded, int, Live]:
+    """A store, what was fitted on it and when, and a service that answers from it."""
+    store = new_store()
+    embedded, since = fitted(store, config)
+    return store, embedded, since, load(embedded, since, store, config)
+
+
 def derived(live: Live) -> dict[tuple[str, str], float]:
     """Edges of likeness that walks and messages go over, by name."""
     graph = live.graph()
@@ -119,9 +128,7 @@ def test_any_run_of_writes_ends_where_loading_anew_does(
 def test_walks_and_vectors_go_over_what_is_alike(
     new_store: Callable[[], GraphStore], config: Config
 ) -> None:
-    store = new_store()
-    embedded, since = fitted(store, config)
-    live = load(embedded, since, store, config)
+    store, embedded, since, live = served(new_store, config)
     assert derived(live).keys() == set(names(embedded))
     deaf = load(replace(embedded, similar=Similar.joined()), since, store, config)
     moved = np.abs(live.vectors.refined["a"] - deaf.vectors.refined["a"]).max()
@@ -141,9 +148,7 @@ def test_a_model_learned_without_likeness_never_hears_it(
 def test_what_people_say_counts_and_the_derived_edge_is_back_when_they_take_it_back(
     new_store: Callable[[], GraphStore], config: Config
 ) -> None:
-    store = new_store()
-    embedded, since = fitted(store, config)
-    live = load(embedded, since, store, config)
+    store, embedded, _, live = served(new_store, config)
     src, dst = names(embedded)[0]
     before = derived(live)[src, dst]
     store.upsert([], [Edge(src, SIMILAR_TO, dst, 0.125)])
@@ -157,9 +162,7 @@ def test_what_people_say_counts_and_the_derived_edge_is_back_when_they_take_it_b
 def test_what_people_say_of_a_node_stands_when_the_node_is_written_anew(
     new_store: Callable[[], GraphStore], config: Config
 ) -> None:
-    store = new_store()
-    embedded, since = fitted(store, config)
-    live = load(embedded, since, store, config)
+    store, embedded, since, live = served(new_store, config)
     src, dst = names(embedded)[0]
     store.upsert([], [Edge(src, SIMILAR_TO, dst, 0.125)])
     live.follow(store.changes_since(live.revision))
@@ -175,9 +178,7 @@ def test_what_people_say_of_a_node_stands_when_the_node_is_written_anew(
 def test_nodes_that_are_new_or_written_anew_are_like_nobody_until_the_next_fit(
     new_store: Callable[[], GraphStore], config: Config
 ) -> None:
-    store = new_store()
-    embedded, since = fitted(store, config)
-    live = load(embedded, since, store, config)
+    store, embedded, since, live = served(new_store, config)
     name = names(embedded)[0][0]
     kind = live.modalities[live.modality.x[live.row[name]]]
     store.upsert([node(name, kind, "another word"), node("m0", kind, "another word")])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +9,11 @@ import pytest
 
 import graphretrieval as gr
 from graphretrieval.config import Config
+from graphretrieval.retriever.sync import sync
 from graphretrieval.sources.toy import write_toy
+from graphretrieval.stores import remote
+from tests.conftest import Server, wipe
+from tests.museum import copied
 
 
 @pytest.fixture(scope="session")
@@ -28,8 +31,25 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def kb(fitted: Path, tmp_path: Path) -> Iterator[gr.Retriever]:
     """A copy of it that a test may change."""
-    for path in fitted.parent.glob("toy.db*"):
-        copy = shutil.copytree if path.is_dir() else shutil.copy2
-        copy(path, tmp_path / path.name)
-    with gr.open(tmp_path / "toy.db", config=Config({"cache_dir": str(tmp_path / "c")})) as out:
+    store = copied(fitted, tmp_path)
+    with gr.open(store, config=Config({"cache_dir": str(tmp_path / "c")})) as out:
         yield out
+
+
+@pytest.fixture(scope="module")
+def museum(
+    neo4j_server: Server, fitted: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[gr.Retriever, gr.Retriever]]:
+    """The toy museum, embedded and in Neo4j, with the same model."""
+    wipe(neo4j_server)
+    folder = tmp_path_factory.mktemp("both")
+    config = Config({"cache_dir": str(folder / "c"), "data_dir": str(folder / "d")})
+    patch = pytest.MonkeyPatch()
+    patch.setenv(remote.PASSWORD, neo4j_server.password)
+    with (
+        gr.open(copied(fitted, folder), config=config) as embedded,
+        gr.open(neo4j_server.bolt, config=config) as there,
+    ):
+        assert sync(embedded, there).equal
+        yield embedded, there
+    patch.undo()

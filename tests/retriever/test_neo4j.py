@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,32 +14,10 @@ from graphretrieval.errors import ConfigError, QueryError, SpaceMismatch, StoreA
 from graphretrieval.retriever.publish import neo4j_of, publish, space_of
 from graphretrieval.retriever.sync import compare, sync
 from graphretrieval.stores import cypher, remote, server
-from tests.conftest import Server, wipe
+from tests.conftest import Server
 from tests.stores.proxy import Proxy
 
 QUERIES = ["red fish", "a blue bird singing", "鱼", "drum", "something round", "green", "bell"]
-
-
-@pytest.fixture(scope="module")
-def museum(
-    neo4j_server: Server, fitted: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[gr.Retriever, gr.Retriever]]:
-    """The toy museum, embedded and in Neo4j, with the same model."""
-    wipe(neo4j_server)
-    folder = tmp_path_factory.mktemp("both")
-    for path in fitted.parent.glob("toy.db*"):
-        copy = shutil.copytree if path.is_dir() else shutil.copy2
-        copy(path, folder / path.name)
-    config = Config({"cache_dir": str(folder / "c"), "data_dir": str(folder / "d")})
-    patch = pytest.MonkeyPatch()
-    patch.setenv(remote.PASSWORD, neo4j_server.password)
-    with (
-        gr.open(folder / "toy.db", config=config) as embedded,
-        gr.open(neo4j_server.bolt, config=config) as there,
-    ):
-        assert sync(embedded, there).equal
-        yield embedded, there
-    patch.undo()
 
 
 def hits(kb: gr.Retriever, query: str, **more: Any) -> list[tuple[str, float]]:

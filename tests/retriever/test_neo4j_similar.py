@@ -2,47 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 import graphretrieval as gr
-from graphretrieval.config import Config
 from graphretrieval.privacy import forget
 from graphretrieval.retriever.publish import neo4j_of, publish, space_of
-from graphretrieval.retriever.sync import compare, sync
-from graphretrieval.stores import remote
+from graphretrieval.retriever.sync import compare
 from graphretrieval.types import SIMILAR_TO, Edge
-from tests.conftest import Server, wipe
 
 ALL = """
 MATCH (s:Node)-[r:SIMILAR_TO]->(d:Node)
 RETURN s.id AS src, d.id AS dst, r.derived AS derived, r.weight AS weight
 """
-
-
-@pytest.fixture(scope="module")
-def museum(
-    neo4j_server: Server, fitted: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[gr.Retriever, gr.Retriever]]:
-    """The toy museum with its model, embedded and on a server."""
-    wipe(neo4j_server)
-    folder = tmp_path_factory.mktemp("alike")
-    for path in fitted.parent.glob("toy.db*"):
-        copy = shutil.copytree if path.is_dir() else shutil.copy2
-        copy(path, folder / path.name)
-    config = Config({"cache_dir": str(folder / "c"), "data_dir": str(folder / "d")})
-    patch = pytest.MonkeyPatch()
-    patch.setenv(remote.PASSWORD, neo4j_server.password)
-    with (
-        gr.open(folder / "toy.db", config=config) as embedded,
-        gr.open(neo4j_server.bolt, config=config) as there,
-    ):
-        assert sync(embedded, there).equal
-        yield embedded, there
-    patch.undo()
 
 
 @pytest.fixture

@@ -195,10 +195,11 @@ def test_half_a_museum_undescribed_has_rankers_for_them_and_a_whole_one_has_none
     half: tuple[protocols.Trial, Model], museum: Retriever
 ) -> None:
     trial, model = half
-    share = undescribed.described(trial.material, "image")
-    assert share is not None
+    material = trial.material
+    shares = undescribed.described(material, corpus.linked(material.messages))
+    share = shares["image"]
     assert 0.5 < share < 0.9  # some have a sound
-    assert undescribed.described(trial.material, "text") is None
+    assert "text" not in shares
     assert f"text>image>{UNDESCRIBED}" in model.gates
     whole = museum.model
     assert not [key for key in whole.gates if key.endswith(UNDESCRIBED)]
