@@ -17,7 +17,7 @@ from graphretrieval.gnn.none import NoRefiner
 from graphretrieval.protocols import Refiner
 from graphretrieval.rankers.walks import Walker
 from graphretrieval.retriever import corpus
-from graphretrieval.retriever.model import HUBS, UNDESCRIBED, Model, Vectors, scaled
+from graphretrieval.retriever.model import HUBS, UNDESCRIBED, WALKED, Model, Vectors, scaled
 from graphretrieval.retriever.query import Found
 from graphretrieval.retriever.question import Question
 from graphretrieval.retriever.score import Anchors, Queries, Scorer
@@ -175,7 +175,7 @@ def columns_without(
             hubs = walking.hubs.at(queries.asks_as, block, rows[mine], fresh)
             out[:, place[mine], column(f"{block}{HUBS}")] = -hubs
     out[:, :, column(UNDESCRIBED)] = walking.undescribed(targets)
-    out[:, :, -2], out[:, :, -1] = walking.walked(anchors, targets)
+    out[:, :, [column(name) for name in WALKED]] = walking.walked(anchors, targets)
     return out
 
 

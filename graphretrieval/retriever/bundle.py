@@ -33,7 +33,7 @@ from graphretrieval.gnn.similar import Similar
 from graphretrieval.retriever.model import Model
 from graphretrieval.types import JSON, Array, State
 
-FORMAT = 4
+FORMAT = 5
 _FILES = ("model.json", "stages.safetensors", "vectors.safetensors")
 _SIMILAR = "similar/"
 _STAGES = ("encoder", "aligner", "refiner", "ranker")

@@ -16,6 +16,7 @@ from scipy.sparse import csr_matrix, diags_array
 
 from graphretrieval import registry
 from graphretrieval.protocols import Ranker
+from graphretrieval.rankers.pagerank import pagerank
 from graphretrieval.rankers.walks import Walker
 from graphretrieval.retriever.material import Material
 from graphretrieval.retriever.model import Model, vectors_of
@@ -30,8 +31,6 @@ MOST, GALLERY = 200, 500
 FEWEST = 10
 # the share of a validation item's edges that is hidden at once: the others still describe it
 HIDDEN_SHARE = 0.3
-# PageRank: the chance to begin anew, and steps (what is left after four is under a half)
-RESTART, STEPS = 0.15, 4
 
 
 @dataclass(frozen=True)
@@ -133,18 +132,13 @@ class LinkScorer:
         path = none.copy()
         owner = np.repeat(np.arange(len(q)), np.diff(walks.indptr))
         path[owner, np.searchsorted(g, walks.rows)] = walks.strength
-        both, share = self._both, self._share
+        both = self._both
         common = (both[q] @ self._rarity @ both[g].T).toarray()
-        begin = csr_matrix((ones, (np.arange(len(q)), q)), (len(q), both.shape[0]))
-        at = (begin * RESTART).toarray()
-        rank = at.copy()
-        for _ in range(STEPS):
-            at = (1 - RESTART) * (share.T @ at.T).T
-            rank += at
+        met = pagerank(self.walker.adjacency, np.arange(len(q) + 1), q, ones)
         edges = self.graph.edges_of(asked.relation)
         end = self.graph.src if asked.backwards else self.graph.dst
         usual = np.isin(g, end[edges]).astype(np.float32)
-        rank = np.log1p(rank[:, g] * both.shape[0])
+        rank = np.log1p(met[:, g].toarray() * both.shape[0])
         return [path, common, rank, np.broadcast_to(usual, none.shape)]
 
     @cached_property
@@ -161,11 +155,6 @@ class LinkScorer:
         """A neighbour that few share says more (Adamic & Adar 2003)."""
         degree = np.asarray(self._both.sum(1)).ravel()
         return csr_matrix(diags_array(1 / np.log(np.maximum(degree, 2))))
-
-    @cached_property
-    def _share(self) -> csr_matrix:
-        degree = np.asarray(self._both.sum(1)).ravel()
-        return csr_matrix(diags_array(1 / np.maximum(degree, 1)) @ self._both)
 
 
 def fit_links(

@@ -28,6 +28,10 @@ HAN, FOREIGN = "han", "foreign"
 TEXT_KINDS = ("text", FOREIGN, HAN)
 #: Which part of the score each column adds to, beside the blocks' own.
 PATH, LEXICAL = "path", "lexical"
+#: The column of how often a walk at random from what the query is near meets an item.
+PAGERANK = "pagerank"
+#: The columns that walks from the query make of the targets.
+WALKED = (PAGERANK, PATH, LEXICAL)
 #: The column that is 1 for an item without links to others, and the gates of such items.
 UNDESCRIBED = "undescribed"
 #: Ends the name of a column that holds hubs of a block back.
@@ -55,11 +59,11 @@ class Model:
     def columns(self) -> tuple[str, ...]:
         """Names of the score columns.
 
-        Each block raw and refined (``+``), hubs, undescribed, path, lexical.
+        Each block raw and refined (``+``), hubs, undescribed, PageRank, path, lexical.
         """
         refined = [f"{name}+" for name in self.aligners]
         hubs = [f"{b}{HUBS}" for b in self.hubs]
-        return (*self.aligners, *refined, *hubs, UNDESCRIBED, PATH, LEXICAL)
+        return (*self.aligners, *refined, *hubs, UNDESCRIBED, *WALKED)
 
     @property
     def hubs(self) -> list[str]:
@@ -70,7 +74,7 @@ class Model:
         """The named part a column's contribution is added to in ``hit.parts``."""
         if column in (PATH, LEXICAL):
             return column
-        return "graph" if column.endswith(("+", HUBS)) else "content"
+        return "graph" if column.endswith(("+", HUBS)) or column == PAGERANK else "content"
 
     def align(self, modality: str, features: Array) -> dict[str, Array]:
         """One modality's features in every block: block → ``(n, d_block)``.

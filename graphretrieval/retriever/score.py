@@ -10,6 +10,7 @@ import numpy as np
 from graphretrieval.arrays import top_k
 from graphretrieval.protocols import GraphStore
 from graphretrieval.rankers.adjacency import below
+from graphretrieval.rankers.pagerank import pagerank
 from graphretrieval.rankers.walks import ANCHORS, Walker, Walks
 from graphretrieval.retriever.corpus import NOT_INSTANCE
 from graphretrieval.retriever.hubs import Hubs
@@ -25,6 +26,8 @@ WORDS = 20
 NAMED = 0.99
 # a match by words scores so much where all of the query is a small part of a long text
 WITHIN = 0.8
+# walkers begin where the query is near: where it is half as near hardly any do
+NEARNESS = 15
 
 
 @dataclass(frozen=True)
@@ -184,29 +187,41 @@ class Scorer:
         ``targets`` are graph rows, ascending; ``anchors`` spare finding them again.
         """
         anchors = self.anchors(queries) if anchors is None else anchors
-        path, words = self.walked(anchors, targets)
+        walked = self.walked(anchors, targets)
         blocks = list(self.model.aligners)
         raw = [queries.raw[b] @ self.vectors.raw[b][targets].T for b in blocks]
         refined = [queries.raw[b] @ self.vectors.refined[b][targets].T for b in blocks]
         held_back = [-self.hubs.of(queries.asks_as, b, targets) for b in self.model.hubs]
         same = [*held_back, self.undescribed(targets)]
-        same = [np.broadcast_to(x, path.shape) for x in same]
-        return np.stack([*raw, *refined, *same, path, words], axis=2).astype(np.float32)
+        same = [np.broadcast_to(x, walked.shape[:2]) for x in same]
+        columns = np.stack([*raw, *refined, *same], axis=2)
+        return np.concatenate([columns, walked], axis=2, dtype=np.float32)
 
     def undescribed(self, targets: Ints) -> Array:
         """The column of items that nothing ties to another: 1, others 0 ``(t,)``."""
         linked = self.walker.adjacency.linked(targets, NOT_INSTANCE)
         return np.asarray(~linked, np.float32)
 
-    def walked(self, anchors: Anchors, targets: Ints) -> tuple[Array, Array]:
-        """The columns that walks and words make of the targets, each ``(q, t)``."""
+    def walked(self, anchors: Anchors, targets: Ints) -> Array:
+        """The columns :data:`~.model.WALKED` that walks and words make of targets ``(q, t, 3)``."""
         mask = np.zeros(len(self.vectors.graph.ids), np.bool_)
         mask[targets] = True
         hops, q = 3 if self.paths else 0, len(anchors.indptr) - 1
         path = self._dense(self.walk(anchors, mask, hops), targets, q)
         words = self._dense(self.walk(anchors.only_lexical(), mask, 1), targets, q)
         words = np.maximum(words, self._in_named(anchors, targets, q))
-        return path, words**3  # half of the words say far less than half of what all say
+        words = words**3  # half of the words say far less than half of what all say
+        return np.stack([self._met(anchors, targets), path, words], axis=2)
+
+    def _met(self, anchors: Anchors, targets: Ints) -> Array:
+        """Logarithms of how much more often walkers meet targets than by chance ``(q, t)``."""
+        q, n = len(anchors.indptr) - 1, len(self.vectors.graph.ids)
+        if not self.paths:
+            return np.zeros((q, len(targets)), np.float32)
+        begun = anchors.weights**NEARNESS
+        edges = self.walker.adjacency
+        met = pagerank(edges, anchors.indptr, anchors.rows, begun, fan_out=100, beam=2000)
+        return np.asarray(np.log1p(met[:, targets].toarray() * np.float32(n)), np.float32)
 
     def _in_named(self, anchors: Anchors, targets: Ints, q: int) -> Array:
         """How well targets match by being in a category, or below it, that a query names."""
