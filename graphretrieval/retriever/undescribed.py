@@ -2,8 +2,8 @@
 
 What others say of an item says far more than its content shows. Where much is described, the few
 places that people look at go to the described, and a graph makes the others harder to find than
-they were without it. Their odds are raised as far as it takes that they are found among the first
-ten no less often than by content alone.
+they were without it. Their odds are raised as far as it takes that they surely are found among the
+first ten no less often than by content alone.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from graphretrieval.retriever import corpus
 from graphretrieval.retriever.material import Material
-from graphretrieval.retriever.model import HUBS, LEXICAL, PATH, TEXT_KINDS
+from graphretrieval.retriever.model import HUBS, TEXT_KINDS, WALKED
 from graphretrieval.retriever.weighing import Gate
 from graphretrieval.types import Array, Bools, Ints
 
@@ -24,8 +24,8 @@ FEWEST = 0.05
 MOST = 500
 # what odds may be multiplied by, the least first
 LIFTS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
-# places that people look at, and how much may be lost there
-FIRST, MARGIN = 10, 0.005
+# places that people look at, and how many standard errors above nothing the gain there must be
+FIRST, SURELY = 10, 2
 
 
 def described(material: Material, linked: Bools) -> dict[str, float]:
@@ -50,7 +50,7 @@ def questions(material: Material, kind: str, seed: int) -> tuple[Ints, Ints]:
 def lift(
     gate: Gate, columns: tuple[str, ...], parts: Array, right: Bools, owner: Ints, known: Array
 ) -> float:
-    """The least of ``LIFTS`` by which the undescribed are found as often as by content alone.
+    """The least of ``LIFTS`` by which the undescribed surely are found as often as by content.
 
     Args:
         gate: of the direction, with both rankers.
@@ -65,12 +65,16 @@ def lift(
     alone = gate.undescribed.weigh(_content(parts, columns), known).sum(axis=1)
     wanted = _found(alone, right, owner, starts)
     questions = np.split(np.arange(len(parts)), starts[1:])
+    gains = {}
     for by in LIFTS:
         raised = replace(gate, lift=by)
         score = [raised.weigh(parts[q], float(known[q[0]]))[0].sum(axis=1) for q in questions]
         gain = _found(np.concatenate(score), right, owner, starts) - wanted
-        if gain.mean() - gain.std() / np.sqrt(len(gain)) >= -MARGIN:
-            return by
+        gains[by] = float(gain.mean()), float(gain.std() / np.sqrt(len(gain)))
+    for errors in (SURELY, 0):  # few questions say nothing surely
+        for by, (mean, error) in gains.items():
+            if mean >= errors * error:
+                return by
     return LIFTS[-1]
 
 
@@ -80,7 +84,7 @@ def _content(parts: Array, columns: tuple[str, ...]) -> Array:
     for i, name in enumerate(columns):
         if name.endswith("+"):
             out[:, i] = parts[:, columns.index(name.removesuffix("+"))]
-        elif name in (PATH, LEXICAL) or name.endswith(HUBS):
+        elif name in WALKED or name.endswith(HUBS):
             out[:, i] = 0
     return out
 
