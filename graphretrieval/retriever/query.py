@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_matrix
 
 from graphretrieval.arrays import top_k
 from graphretrieval.errors import QueryError, SpaceMismatch, StoreAway
@@ -169,7 +170,8 @@ class Searcher:
         mask = self._mask(where, allowed)
         # the same whatever is sought
         begun = [self._begun(t) for t in terms]
-        tried = {t: self._in_modality(begun, t, k, mask) for t in targets}
+        met = [self.scorer.met(b.anchors) for b in begun]
+        tried = {t: self._in_modality(begun, met, t, k, mask) for t in targets}
         return {t: f for t, f in tried.items() if f is not None and len(f.rows)}
 
     def _begun(self, term: Term) -> _Begun:
@@ -177,7 +179,12 @@ class Searcher:
         return _Begun(term, anchors, float(self.scorer.known(anchors)[0]))
 
     def _in_modality(
-        self, begun: Sequence[_Begun], target: str, k: int, mask: Bools | None
+        self,
+        begun: Sequence[_Begun],
+        met: Sequence[csr_matrix],
+        target: str,
+        k: int,
+        mask: Bools | None,
     ) -> Found | None:
         rows = self.vectors.places.rows.get(target)
         if rows is None:
@@ -205,7 +212,7 @@ class Searcher:
         shape = (len(posed), len(candidates), len(self.model.columns))
         columns = np.empty(shape, np.float32)
         for i, p in enumerate(posed):
-            columns[i] = self.scorer.parts(p.term.queries, candidates, p.anchors)[0]
+            columns[i] = self.scorer.parts(p.term.queries, candidates, p.anchors, met[i])[0]
         return self.weigh(candidates, posed, columns)
 
     def weigh(self, rows: Ints, posed: list[Posed], columns: Array) -> Found:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
 from graphretrieval.arrays import top_k
 from graphretrieval.protocols import GraphStore
@@ -181,13 +182,27 @@ class Scorer:
             hops=hops,
         )
 
-    def parts(self, queries: Queries, targets: Ints, anchors: Anchors | None = None) -> Array:
+    def met(self, anchors: Anchors) -> csr_matrix:
+        """How often walkers who begin where the queries are near meet each node ``(q, n)``."""
+        if not self.paths:
+            return csr_matrix((len(anchors.indptr) - 1, len(self.vectors.graph.ids)), np.float32)
+        begun = anchors.weights**NEARNESS
+        edges = self.walker.adjacency
+        return pagerank(edges, anchors.indptr, anchors.rows, begun, fan_out=100, beam=2000)
+
+    def parts(
+        self,
+        queries: Queries,
+        targets: Ints,
+        anchors: Anchors | None = None,
+        met: csr_matrix | None = None,
+    ) -> Array:
         """Columns (``model.columns``) of every target for every query ``(q, t, p)``.
 
-        ``targets`` are graph rows, ascending; ``anchors`` spare finding them again.
+        ``targets`` are graph rows, ascending; ``anchors`` and :meth:`met` need not be found again.
         """
         anchors = self.anchors(queries) if anchors is None else anchors
-        walked = self.walked(anchors, targets)
+        walked = self.walked(anchors, targets, met)
         blocks = list(self.model.aligners)
         raw = [queries.raw[b] @ self.vectors.raw[b][targets].T for b in blocks]
         refined = [queries.raw[b] @ self.vectors.refined[b][targets].T for b in blocks]
@@ -202,7 +217,7 @@ class Scorer:
         linked = self.walker.adjacency.linked(targets, NOT_INSTANCE)
         return np.asarray(~linked, np.float32)
 
-    def walked(self, anchors: Anchors, targets: Ints) -> Array:
+    def walked(self, anchors: Anchors, targets: Ints, met: csr_matrix | None = None) -> Array:
         """The columns :data:`~.model.WALKED` that walks and words make of targets ``(q, t, 3)``."""
         mask = np.zeros(len(self.vectors.graph.ids), np.bool_)
         mask[targets] = True
@@ -211,17 +226,10 @@ class Scorer:
         words = self._dense(self.walk(anchors.only_lexical(), mask, 1), targets, q)
         words = np.maximum(words, self._in_named(anchors, targets, q))
         words = words**3  # half of the words say far less than half of what all say
-        return np.stack([self._met(anchors, targets), path, words], axis=2)
-
-    def _met(self, anchors: Anchors, targets: Ints) -> Array:
-        """Logarithms of how much more often walkers meet targets than by chance ``(q, t)``."""
-        q, n = len(anchors.indptr) - 1, len(self.vectors.graph.ids)
-        if not self.paths:
-            return np.zeros((q, len(targets)), np.float32)
-        begun = anchors.weights**NEARNESS
-        edges = self.walker.adjacency
-        met = pagerank(edges, anchors.indptr, anchors.rows, begun, fan_out=100, beam=2000)
-        return np.asarray(np.log1p(met[:, targets].toarray() * np.float32(n)), np.float32)
+        met = self.met(anchors) if met is None else met
+        # the logarithm of how much more often than by chance
+        rank = np.log1p(met[:, targets].toarray() * np.float32(met.shape[1]))
+        return np.stack([rank, path, words], axis=2)
 
     def _in_named(self, anchors: Anchors, targets: Ints, q: int) -> Array:
         """How well targets match by being in a category, or below it, that a query names."""
