@@ -29,6 +29,7 @@ from graphretrieval.types import Array, Bools, Ints, State, Supervision
 FOLDS = 10
 LEAST = 2  # labelled rows that a category needs in a modality
 ROUNDS = 2  # of guessing; a third gained nothing
+ALIKE = 1.1  # rows of which none counts so many times another's count are not weighed
 ENOUGH = 0.2  # fewer unlabelled rows for each labelled one are not worth the time
 LEARNED = ("mean", "landmarks", "weights", "bias")
 NUMBERS = ("scale", "width", "temperature")
@@ -204,7 +205,7 @@ class _Task:
         y = targets[np.ix_(chosen, columns)]
         folds = _folds(self.groups[chosen], y.argmax(1), rng)
         y = y / y.sum(1, keepdims=True)
-        count = weights[chosen] if guessed.any() else None
+        count = weights[chosen] if guessed.any() else _rarity(y)
         classifier, out = learn(
             self.x[chosen],
             y,
@@ -304,6 +305,16 @@ def _folds(groups: Ints, label: Ints, rng: np.random.Generator) -> Ints:
     fold = np.empty(len(first), np.int64)
     fold[order] = np.arange(len(first)) % FOLDS
     return fold[group]
+
+
+def _rarity(y: Array) -> Array | None:
+    """How much each row counts ``(n,)``: 1 / √ the rows of its category; None where all alike.
+
+    Halfway between rows that count alike, by which the rare are taken for the common, and
+    categories that do (Mahajan et al. 2018).
+    """
+    count = y @ (1 / np.sqrt(np.maximum(y.sum(0), 1e-9)))
+    return np.asarray(count, np.float32) if count.max() > ALIKE * count.min() else None
 
 
 def _spread(known: Array, columns: Ints, categories: int) -> Array:

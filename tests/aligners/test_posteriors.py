@@ -232,3 +232,16 @@ def test_without_two_categories_there_is_nothing_to_learn(categories: int) -> No
     few = {m: x[:, :categories] for m, x in labels.items()}
     with pytest.raises(NothingToLearn, match="two categories"):
         PosteriorAligner().fit(features, Supervision(few))
+
+
+def test_a_rare_category_is_not_taken_for_a_common_one_beside_it() -> None:
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1], (200, 10))
+    x = (rng.normal(0, 1, (210, 2)) + 2.0 * y[:, None]).astype(np.float32)
+    labels = {"image": np.eye(2, dtype=np.float32)[y]}
+    aligner = PosteriorAligner().fit({"image": x}, Supervision(labels))
+    new = (rng.normal(0, 1, (2000, 2)) + 2.0).astype(np.float32)
+    found = (aligner.embed("image", new).argmax(1) == 1).mean()
+    assert found > 0.6  # .52 where every row counts alike
+    many = rng.normal(0, 1, (2000, 2)).astype(np.float32)
+    assert (aligner.embed("image", many).argmax(1) == 0).mean() > 0.9
