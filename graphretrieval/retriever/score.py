@@ -227,8 +227,9 @@ class Scorer:
         words = np.maximum(words, self._in_named(anchors, targets, q))
         words = words**3  # half of the words say far less than half of what all say
         met = self.met(anchors) if met is None else met
-        # the logarithm of how much more often than by chance
-        rank = np.log1p(met[:, targets].toarray() * np.float32(met.shape[1]))
+        # the logarithm of how much more often than by chance: nobody gets to what is not linked
+        linked = np.count_nonzero(self.walker.adjacency.count)
+        rank = np.log1p(met[:, targets].toarray() * np.float32(linked))
         return np.stack([rank, path, words], axis=2)
 
     def _in_named(self, anchors: Anchors, targets: Ints, q: int) -> Array:
