@@ -4,7 +4,8 @@ Listwise softmax cross-entropy (ListNet, Cao et al. 2007): with x the parts of a
 their scales, P(candidate | query) = softmax(w · x), w ≥ 0. Weights grow with how surely the
 collection knows the query, ``w = u + k v``: words that it holds are evidence beside their meaning,
 words that it never saw have no other. ``u`` leans towards the best part alone where that surely
-orders new queries better that it was not fitted on.
+orders new queries better that it was not fitted on; parts that repeat what others say are heard
+only where queries are surely ordered better with them.
 
 How sure a hit is: a logistic curve (Platt 1999) over its score, its share log P(candidate | query),
 which tells a clear winner from one of many, and how surely the query is known, fitted on scores by
@@ -13,6 +14,7 @@ weights that were learned from other queries.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
@@ -63,6 +65,7 @@ class FusionRanker:
         known: Array,
         *,
         absent: float | None = None,
+        optional: Sequence[int] = (),
         seed: int = 0,
     ) -> Self:
         """Learn weights and calibration.
@@ -74,6 +77,7 @@ class FusionRanker:
             known: ``(n,)`` from 0 to 1, how surely each candidate's query is known.
             absent: how often a query's answer is not there for each time that it is; 1 in 5 by
                 default.
+            optional: columns that are heard only where they surely help.
             seed: of the folds.
         """
         order = np.argsort(queries, kind="stable")
@@ -86,7 +90,19 @@ class FusionRanker:
         owner = np.unique(owner[asked], return_inverse=True)[1]
         self.scale_ = _scale(x, owner)
         x = x / self.scale_
-        self.weights_, held = self._chosen(x, k, right, owner, seed)
+        if not len(x):
+            self.weights_, held = np.full((2, x.shape[1]), 1 / max(1, x.shape[1])), np.empty(0)
+        else:
+            single = np.stack([_ap(part, right, owner) for part in x.T])  # (p, q)
+            chosen = self._chosen(x, single, k, right, owner, seed)
+            if len(optional):
+                less, alone = x.copy(), single.copy()
+                less[:, optional], alone[optional] = 0, 0
+                without = self._chosen(less, alone, k, right, owner, seed)
+                if not better_on_average(chosen[2], without[2]):
+                    chosen = without
+            self.weights_, held, fused = chosen
+            self.judged = {"parts": single.mean(axis=1).tolist(), "fused": float(fused.mean())}
         self._calibrate(held, k, right, owner, _ABSENT if absent is None else absent)
         return self
 
@@ -96,17 +112,16 @@ class FusionRanker:
         return np.asarray(self.weights_[0] + k * self.weights_[1])
 
     def _chosen(
-        self, x: Floats, k: Floats, right: Bools, owner: Ints, seed: int
-    ) -> tuple[Floats, Floats]:
+        self, x: Floats, single: Floats, k: Floats, right: Bools, owner: Ints, seed: int
+    ) -> tuple[Floats, Floats, Floats]:
         """Fitted weights ``(2, p)``, or the best part alone where fitting does not pay.
 
-        And scores ``(n,)`` by weights that were fitted without the query.
+        ``single`` is the average precision of each part alone ``(p, q)``. Returns also scores
+        ``(n,)`` by weights that were fitted without the query, and their average precision ``(q,)``
+        before any leaning.
         """
         p = x.shape[1]
-        if not len(x):
-            return np.full((2, p), 1 / p), np.empty(0)
         both = np.hstack([x, x * k[:, None]])
-        single = np.stack([_ap(x[:, i], right, owner) for i in range(p)])  # (p, q)
         fold = np.random.default_rng(seed).integers(0, FOLDS, owner.max() + 1)[owner]
         held = np.zeros(len(x))
         for i in range(FOLDS):
@@ -114,7 +129,6 @@ class FusionRanker:
             if mine.any() and not mine.all():
                 held[mine] = both[mine] @ self._listnet(both[~mine], right[~mine], owner[~mine])
         fused = _ap(held, right, owner)
-        self.judged = {"parts": single.mean(axis=1).tolist(), "fused": float(fused.mean())}
         out = np.reshape(self._listnet(both, right, owner), (2, p))
         out[out < SPECK * out.max(axis=1, keepdims=True)] = 0
         new = k[np.flatnonzero(np.diff(owner, prepend=-1))] < SURE  # (q,)
@@ -127,7 +141,7 @@ class FusionRanker:
             share = SHARES[lead] if better_on_average(judged[lead], judged[0]) else 0.0
             out[0] = (1 - share) * out[0] + share * alone
             held += share * (1 - k) * (x @ (alone - out[0])) if share else 0
-        return out, held
+        return out, held, fused
 
     def _listnet(self, x: Floats, right: Bools, owner: Ints) -> Floats:
         """u and v, one behind the other ``(2p,)``."""

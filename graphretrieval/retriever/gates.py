@@ -19,6 +19,7 @@ from graphretrieval.retriever.likeness import choose, compared
 from graphretrieval.retriever.material import Material, variants
 from graphretrieval.retriever.model import (
     ALIKE,
+    PAGERANK,
     PROBABILITIES,
     TEXT_KINDS,
     UNDESCRIBED,
@@ -441,6 +442,7 @@ def _fit_gate(
         np.concatenate([a.owner + n for a, n in zip(found, first, strict=False)]),
         np.concatenate([a.known for a in found]),
         absent=absent,
+        optional=[model.columns.index(PAGERANK)],
         seed=seed,
     )
     model.gates[key] = ranker

@@ -258,3 +258,16 @@ def test_a_part_that_says_nothing_of_new_queries_has_no_weight(name: str) -> Non
     assert alone[1] == 0
     assert alone[0] > 0
     assert alone[2] > 0
+
+
+@pytest.mark.parametrize(("strength", "heard"), [((2, 2), True), ((2, 0), False)])
+def test_an_optional_part_is_heard_only_where_it_surely_helps(
+    name: str, strength: tuple[float, ...], heard: bool
+) -> None:
+    w = world(strength, 0)
+    ranker: Ranker = registry.resolve("ranker", name)()
+    ranker.fit(w.parts, w.right, w.queries, w.known, optional=[1])
+    added = ranker.weigh(np.eye(2, dtype=np.float32), 0.0).diagonal()
+    assert added[0] > 0
+    assert (added[1] > 0) == heard
+    assert ranker.judged["parts"][1] == pytest.approx(w.ap(w.parts[:, 1]).mean(), abs=1e-6)
