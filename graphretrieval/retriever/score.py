@@ -185,7 +185,8 @@ class Scorer:
     def met(self, anchors: Anchors) -> csr_matrix:
         """How often walkers who begin where the queries are near meet each node ``(q, n)``."""
         if not self.paths:
-            return csr_matrix((len(anchors.indptr) - 1, len(self.vectors.graph.ids)), np.float32)
+            shape = (len(anchors.indptr) - 1, len(self.vectors.graph.ids))
+            return csr_matrix(shape, dtype=np.float32)
         begun = anchors.weights**NEARNESS
         edges = self.walker.adjacency
         return pagerank(edges, anchors.indptr, anchors.rows, begun, fan_out=100, beam=2000)
