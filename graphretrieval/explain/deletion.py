@@ -175,7 +175,8 @@ def columns_without(
             hubs = walking.hubs.at(queries.asks_as, block, rows[mine], fresh)
             out[:, place[mine], column(f"{block}{HUBS}")] = -hubs
     out[:, :, column(UNDESCRIBED)] = walking.undescribed(targets)
-    out[:, :, [column(name) for name in WALKED]] = walking.walked(anchors, targets)
+    for name, values in zip(WALKED, walking.walked(anchors, targets), strict=True):
+        out[:, :, column(name)] = values
     return out
 
 

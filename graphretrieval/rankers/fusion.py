@@ -95,7 +95,7 @@ class FusionRanker:
         else:
             single = np.stack([_ap(part, right, owner) for part in x.T])  # (p, q)
             chosen = self._chosen(x, single, k, right, owner, seed)
-            if len(optional):
+            if x[:, list(optional)].any():
                 less, alone = x.copy(), single.copy()
                 less[:, optional], alone[optional] = 0, 0
                 without = self._chosen(less, alone, k, right, owner, seed)

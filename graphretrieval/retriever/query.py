@@ -68,10 +68,14 @@ class Filter:
 
 @dataclass(frozen=True)
 class _Begun:
-    """One term before it is put to anything: where its walks begin, and how surely it is known."""
+    """One term before it is put to anything: where its walks begin, and how surely it is known.
+
+    ``met`` is where its walkers get to (:meth:`~.score.Scorer.met`).
+    """
 
     term: Term
     anchors: Anchors = field(repr=False)
+    met: csr_matrix = field(repr=False)
     known: float
 
 
@@ -170,21 +174,15 @@ class Searcher:
         mask = self._mask(where, allowed)
         # the same whatever is sought
         begun = [self._begun(t) for t in terms]
-        met = [self.scorer.met(b.anchors) for b in begun]
-        tried = {t: self._in_modality(begun, met, t, k, mask) for t in targets}
+        tried = {t: self._in_modality(begun, t, k, mask) for t in targets}
         return {t: f for t, f in tried.items() if f is not None and len(f.rows)}
 
     def _begun(self, term: Term) -> _Begun:
         anchors = self.scorer.anchors(term.queries)
-        return _Begun(term, anchors, float(self.scorer.known(anchors)[0]))
+        return _Begun(term, anchors, self.scorer.met(anchors), float(self.scorer.known(anchors)[0]))
 
     def _in_modality(
-        self,
-        begun: Sequence[_Begun],
-        met: Sequence[csr_matrix],
-        target: str,
-        k: int,
-        mask: Bools | None,
+        self, begun: Sequence[_Begun], target: str, k: int, mask: Bools | None
     ) -> Found | None:
         rows = self.vectors.places.rows.get(target)
         if rows is None:
@@ -211,8 +209,8 @@ class Searcher:
         candidates = candidates[~np.isin(candidates, own)]
         shape = (len(posed), len(candidates), len(self.model.columns))
         columns = np.empty(shape, np.float32)
-        for i, p in enumerate(posed):
-            columns[i] = self.scorer.parts(p.term.queries, candidates, p.anchors, met[i])[0]
+        for i, b in enumerate(begun):
+            columns[i] = self.scorer.parts(b.term.queries, candidates, b.anchors, b.met)[0]
         return self.weigh(candidates, posed, columns)
 
     def weigh(self, rows: Ints, posed: list[Posed], columns: Array) -> Found:
@@ -266,7 +264,7 @@ class Searcher:
 
     def vector(self, term: Term, target: str) -> Array:
         """One term as one vector ``(D,)``, its gate's weights on its blocks."""
-        known = self._begun(term).known
+        known = float(self.scorer.known(self.scorer.anchors(term.queries))[0])
         weigher = gate(self.model, term.queries.kind, target, "instance")
         return self._blocks(term.queries, weigher.weights(len(self.model.columns), known))
 

@@ -183,13 +183,18 @@ class Scorer:
         )
 
     def met(self, anchors: Anchors) -> csr_matrix:
-        """How often walkers who begin where the queries are near meet each node ``(q, n)``."""
+        """The column :data:`~.model.PAGERANK` of all nodes ``(q, n)``.
+
+        The logarithm of how much more often than by chance walkers who begin where a query is near
+        meet a node; nobody gets to what is not linked.
+        """
         if not self.paths:
             shape = (len(anchors.indptr) - 1, len(self.vectors.graph.ids))
             return csr_matrix(shape, dtype=np.float32)
         begun = anchors.weights**NEARNESS
         edges = self.walker.adjacency
-        return pagerank(edges, anchors.indptr, anchors.rows, begun, fan_out=100, beam=2000)
+        met = pagerank(edges, anchors.indptr, anchors.rows, begun, fan_out=100, beam=2000)
+        return (met * np.float32(np.count_nonzero(edges.count))).log1p()
 
     def parts(
         self,
@@ -209,29 +214,27 @@ class Scorer:
         refined = [queries.raw[b] @ self.vectors.refined[b][targets].T for b in blocks]
         held_back = [-self.hubs.of(queries.asks_as, b, targets) for b in self.model.hubs]
         same = [*held_back, self.undescribed(targets)]
-        same = [np.broadcast_to(x, walked.shape[:2]) for x in same]
-        columns = np.stack([*raw, *refined, *same], axis=2)
-        return np.concatenate([columns, walked], axis=2, dtype=np.float32)
+        same = [np.broadcast_to(x, walked[0].shape) for x in same]
+        return np.stack([*raw, *refined, *same, *walked], axis=2).astype(np.float32)
 
     def undescribed(self, targets: Ints) -> Array:
         """The column of items that nothing ties to another: 1, others 0 ``(t,)``."""
         linked = self.walker.adjacency.linked(targets, NOT_INSTANCE)
         return np.asarray(~linked, np.float32)
 
-    def walked(self, anchors: Anchors, targets: Ints, met: csr_matrix | None = None) -> Array:
-        """The columns :data:`~.model.WALKED` that walks and words make of targets ``(q, t, 3)``."""
+    def walked(
+        self, anchors: Anchors, targets: Ints, met: csr_matrix | None = None
+    ) -> tuple[Array, ...]:
+        """The columns :data:`~.model.WALKED` of the targets, each ``(q, t)``."""
         mask = np.zeros(len(self.vectors.graph.ids), np.bool_)
         mask[targets] = True
         hops, q = 3 if self.paths else 0, len(anchors.indptr) - 1
         path = self._dense(self.walk(anchors, mask, hops), targets, q)
         words = self._dense(self.walk(anchors.only_lexical(), mask, 1), targets, q)
         words = np.maximum(words, self._in_named(anchors, targets, q))
-        words = words**3  # half of the words say far less than half of what all say
         met = self.met(anchors) if met is None else met
-        # the logarithm of how much more often than by chance: nobody gets to what is not linked
-        linked = np.count_nonzero(self.walker.adjacency.count)
-        rank = np.log1p(met[:, targets].toarray() * np.float32(linked))
-        return np.stack([rank, path, words], axis=2)
+        # half of the words say far less than half of what all say
+        return met[:, targets].toarray(), path, words**3
 
     def _in_named(self, anchors: Anchors, targets: Ints, q: int) -> Array:
         """How well targets match by being in a category, or below it, that a query names."""
