@@ -375,7 +375,8 @@ class Supervision:
 
     ``labels[m]`` is a 0/1 matrix ``(n_m, n_categories)``: rows of zeros are unlabelled.
     ``pairs[a, b]`` is ``(p, 2)``: row of modality a, row of modality b, from ``DESCRIBES`` edges.
-    ``validation[m]`` marks the rows kept from fitting and used to choose settings.
+    ``validation[m]`` marks the rows kept from fitting and used to choose settings; ``unseen[m]``
+    those of them that questions are asked with, which not even encoders were fitted on.
     ``names`` are the categories' names, row order of the label columns. ``families`` is
     ``(n_categories,)``: categories of one number are kinds of the same, and may borrow from each
     other; empty where nothing is known of that.
@@ -384,5 +385,6 @@ class Supervision:
     labels: Mapping[str, Array] = field(compare=False, repr=False, default_factory=dict)
     pairs: Mapping[tuple[str, str], Ints] = field(compare=False, repr=False, default_factory=dict)
     validation: Mapping[str, Bools] = field(compare=False, repr=False, default_factory=dict)
+    unseen: Mapping[str, Bools] = field(compare=False, repr=False, default_factory=dict)
     names: tuple[str, ...] = ()
     families: Ints = field(compare=False, repr=False, default_factory=lambda: np.empty(0, np.int64))

@@ -1,9 +1,10 @@
 """A linear map into the space of text: what would a description of this picture or sound say?
 
 After DeViSE (Frome et al. 2013) with ridge regression: for features X of items and T the mean
-vectors of their texts, ``W = (XᵀX + λI)⁻¹ XᵀT``. Texts stay where they are. Mapping into the
-texts' space, rather than out of it, has more hubs among the mapped items (Shigeto et al. 2015), yet
-keeps whatever the text space knows of words, and languages, that no pair ever showed.
+vectors of their texts, ``W = (XᵀX + λI)⁻¹ XᵀT``. Texts stay where they are, but for a metric
+learned from descriptions of one thing, where there are enough. Mapping into the texts' space,
+rather than out of it, has more hubs among the mapped items (Shigeto et al. 2015), yet keeps
+whatever the text space knows of words, and languages, that no pair ever showed.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from graphretrieval.aligners.metric import TEXT, Metric, learned
 from graphretrieval.aligners.pairs import Judge, Material
 from graphretrieval.errors import NotFitted, NothingToLearn
 from graphretrieval.protocols import Progress, silent
@@ -22,7 +24,6 @@ from graphretrieval.types import Array, Bools, Ints, State, Supervision
 
 Doubles = npt.NDArray[np.float64]
 
-TEXT = "text"
 # λ as multiples of an item's mean squared length
 PENALTIES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 # λ is chosen on at most so many items: one decomposition of that size takes a second or two
@@ -41,6 +42,7 @@ class PivotAligner:
     Args:
         columns: the first and one past the last text column that are the space; None takes all.
         penalty: λ as a multiple of the items' mean squared length; chosen on held pairs if None.
+        metric: learn a metric of the texts.
 
     ``part`` names the text encoder's columns that are the space, where it has several parts.
     """
@@ -48,10 +50,16 @@ class PivotAligner:
     part = "meaning"
 
     def __init__(
-        self, *, columns: tuple[int, int] | None = None, penalty: float | None = None
+        self,
+        *,
+        columns: tuple[int, int] | None = None,
+        penalty: float | None = None,
+        metric: bool = True,
     ) -> None:
         self.columns = columns
         self.penalty = penalty
+        self.metric = metric
+        self.metric_: Metric | None = None
         self.means_: dict[str, Array] = {}
         self.maps_: dict[str, Array] = {}
         self.penalties_: dict[str, float] = {}
@@ -78,14 +86,17 @@ class PivotAligner:
         """
         material = Material.of(features, supervision, seed)
         fitted = material.fitted(everything=True)
-        targets = _targets(material, fitted, self._texts(material)) if TEXT in features else {}
+        texts = self._texts(material)
+        if self.metric and TEXT in material.features:
+            self.metric_ = learned(texts, material, supervision.unseen.get(TEXT), seed, progress)
+            texts = texts if self.metric_ is None else self.metric_(texts)
+        targets = _targets(material, fitted, texts) if TEXT in features else {}
         targets = {m: t for m, t in targets.items() if len(t[0])}
         if not targets:
             raise NothingToLearn(
                 f"the pivot needs pairs between texts and other items, of {sorted(features)}",
                 remedy="link texts to what they describe by DESCRIBES",
             )
-        texts = self._texts(material)
         self.span_ = self.columns or (0, texts.shape[1])
         for i, (modality, (rows, t)) in enumerate(targets.items()):
             progress(i, len(targets), f"mapping {modality} into the texts' space")
@@ -97,31 +108,37 @@ class PivotAligner:
         return self
 
     def embed(self, modality: str, features: Array) -> Array:
-        """Text columns as they are, predictions for others; zeros where there is no map."""
+        """Text columns by the metric, predictions for others; zeros where there is no map."""
         start, stop = self._span()
         if modality == TEXT:
-            return np.array(features[:, start:stop], np.float32)
+            texts = np.array(features[:, start:stop], np.float32)
+            return texts if self.metric_ is None else self.metric_(texts)
         if modality not in self.maps_:
             return np.zeros((len(features), self.dim), np.float32)
         centred = np.asarray(features, np.float32) - self.means_[modality]
         return np.asarray(centred @ self.maps_[modality], np.float32)
 
     def state(self) -> State:
-        """The maps."""
+        """The maps, and the metric."""
         span = self._span()
-        arrays: dict[str, npt.NDArray[Any]] = {}
+        arrays = {} if self.metric_ is None else self.metric_.arrays()
         for m, w in self.maps_.items():
             arrays |= {f"{m}.map": w, f"{m}.mean": self.means_[m]}
-        options = {"columns": list(self.columns) if self.columns else None, "penalty": self.penalty}
+        options = {
+            "columns": list(self.columns) if self.columns else None,
+            "penalty": self.penalty,
+            "metric": self.metric,
+        }
         settings = {"span": list(span), "penalties": self.penalties_, "options": options}
         return State(arrays, settings)
 
     @classmethod
     def from_state(cls, state: State) -> Self:
         """The fitted aligner back from its state."""
-        options = state.settings["options"]
-        columns = options["columns"]
-        out = cls(columns=tuple(columns) if columns else None, penalty=options["penalty"])
+        options = dict(state.settings["options"])
+        columns = options.pop("columns")
+        out = cls(columns=tuple(columns) if columns else None, **options)
+        out.metric_ = Metric.restored(state.arrays)
         start, stop = state.settings["span"]
         out.span_ = (start, stop)
         out.penalties_ = dict(state.settings["penalties"])
@@ -145,9 +162,13 @@ class WordPivot(PivotAligner):
     """The same into the space of the texts' words: exact names, in any language of the collection.
 
     A sentence model knows what English means; which words a thing was called by, it forgets.
+    No metric is learned: the axes of words were made of the very descriptions it would learn from.
     """
 
     part = "words"
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"metric": False, **options})
 
 
 def _targets(

@@ -3,9 +3,9 @@
 Listwise softmax cross-entropy (ListNet, Cao et al. 2007): with x the parts of a candidate over
 their scales, P(candidate | query) = softmax(w · x), w ≥ 0. Weights grow with how surely the
 collection knows the query, ``w = u + k v``: words that it holds are evidence beside their meaning,
-words that it never saw have no other. ``u`` leans towards the best part alone where that surely
-orders new queries better that it was not fitted on; parts that repeat what others say are heard
-only where queries are surely ordered better with them.
+words that it never saw have no other. New queries' weights lean towards the best part alone where
+that surely orders those better that they were not fitted on; parts that repeat what others say are
+heard only where queries are surely ordered better with them.
 
 How sure a hit is: a logistic curve (Platt 1999) over its score, its share log P(candidate | query),
 which tells a clear winner from one of many, and how surely the query is known, fitted on scores by
@@ -30,7 +30,7 @@ FOLDS = 3
 # of known queries are apart: a walk from an item to its own links is worth dozens of likenesses
 SPECK = 0.1
 # how much of a new query's weights the best part may be given for itself, the least first
-SHARES = (0.0, 0.5, 1.0)
+SHARES = (0.0, 0.5, 0.75, 0.9, 1.0)
 # queries known at least so surely are judged apart from the others
 SURE = 0.5
 # pulls weights together where few queries say anything
@@ -139,8 +139,9 @@ class FusionRanker:
             judged = [_ap((1 - t) * held + t * (x @ alone), right, owner)[new] for t in SHARES]
             lead = int(np.argmax([ap.mean() for ap in judged]))
             share = SHARES[lead] if better_on_average(judged[lead], judged[0]) else 0.0
-            out[0] = (1 - share) * out[0] + share * alone
-            held += share * (1 - k) * (x @ (alone - out[0])) if share else 0
+            leant = share * (alone - out[0])
+            out += [leant, -leant]  # of a query that is known nothing changes
+            held += (1 - k) * (x @ leant)
         return out, held, fused
 
     def _listnet(self, x: Floats, right: Bools, owner: Ints) -> Floats:

@@ -184,7 +184,10 @@ def without_nodes(graph: Graph, rows: Ints) -> Graph:
 
 
 def supervision(
-    graph: Graph, places: Places, validation: Bools | None = None
+    graph: Graph,
+    places: Places,
+    validation: Bools | None = None,
+    unseen: Bools | None = None,
 ) -> tuple[Supervision, Ints]:
     """What aligners learn from, and the categories' rows.
 
@@ -192,12 +195,16 @@ def supervision(
         graph: its edges are the truth learned from.
         places: the items.
         validation: ``(n,)`` marks nodes kept from fitting.
+        unseen: ``(n,)`` those of them that questions are asked with.
     """
     matrices, categories = labels(graph, places)
-    marks = {} if validation is None else {m: validation[r] for m, r in places.rows.items()}
+    kept, asking = (
+        {} if marks is None else {m: marks[r] for m, r in places.rows.items()}
+        for marks in (validation, unseen)
+    )
     names = tuple(graph.ids[i] for i in categories)
     families = kin(graph, categories)
-    return Supervision(matrices, pairs(graph, places), marks, names, families), categories
+    return Supervision(matrices, pairs(graph, places), kept, asking, names, families), categories
 
 
 def kin(graph: Graph, categories: Ints) -> Ints:

@@ -33,7 +33,7 @@ from graphretrieval.retriever.weighing import gate
 from graphretrieval.types import JSON, Array, Bools, Graph, Ints, TextContent
 
 # hidden queries per direction: enough that a weight is known to a few per cent
-MAX_QUERIES = 200
+MAX_QUERIES = 400
 MAX_KNOWN = 120
 # with fewer a better weight cannot be told from luck
 FEWEST_QUERIES = 5

@@ -78,8 +78,8 @@ def align(
     options, skipped = _text_parts(names, encoders.get("text"))
     names = [name for name in names if name not in skipped]
     fitted: list[dict[str, Aligner]] = []
-    for marks in (material.validation, None):
-        supervision, categories = corpus.supervision(graph, places, marks)
+    for marks, held in ((material.validation, material.held), (None, None)):
+        supervision, categories = corpus.supervision(graph, places, marks, held)
         fitted.append({})
         for i, name in enumerate(names):
             progress(i, len(names), "aligning" if marks is not None else "aligning on everything")

@@ -20,7 +20,7 @@ LEAST_FAMILIES, LARGEST_SHARE = 30, 0.3
 # texts of each kind that encoders do without, to ask with as if they were new: so many, or this
 # share of them if that is more. With 160 of the 800 Chinese texts of the demo collection hidden
 # Chinese queries were found at R@10 .85 instead of .89
-HELD, HELD_SHARE = 60, 0.01
+HELD, HELD_SHARE = 60, 0.03
 
 
 @dataclass(frozen=True)

@@ -121,6 +121,6 @@ class AlignerContract:
     def test_what_is_known_of_validation_rows_alone_is_nothing_to_learn(self, cls):
         features, supervision, _ = collection()
         marks = {m: np.ones(n, np.bool_) for m, n in SIZES.items()}
-        held = Supervision(supervision.labels, supervision.pairs, marks, supervision.names)
+        held = Supervision(supervision.labels, supervision.pairs, marks, names=supervision.names)
         with pytest.raises(NothingToLearn):
             cls().fit(features, held)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from graphretrieval.aligners.pivot import PivotAligner
+from graphretrieval.arrays import normalise
 from graphretrieval.errors import NotFitted, NothingToLearn
 from graphretrieval.types import Supervision
 
@@ -19,19 +20,41 @@ def scene(n=300, seed=0, noise=0.1, texts=2):
     return image, text, meaning, pairs
 
 
-def test_texts_stay_where_they_are():
+def test_without_a_metric_texts_stay_where_they_are():
     image, text, _, pairs = scene()
     wide = np.hstack([np.full((len(text), 2), 9, np.float32), text])
-    pivot = PivotAligner(columns=(2, 8)).fit(
+    pivot = PivotAligner(columns=(2, 8), metric=False).fit(
         {"image": image, "text": wide}, Supervision(pairs={("text", "image"): pairs})
     )
     assert pivot.dim == 6
     np.testing.assert_array_equal(pivot.embed("text", wide), text)
 
 
+def test_with_a_metric_descriptions_of_one_thing_lie_nearer_together():
+    image, text, _, pairs = scene()
+    known, sup = {"image": image, "text": text}, Supervision(pairs={("text", "image"): pairs})
+    gaps = []
+    for metric in (False, True):
+        pivot = PivotAligner(metric=metric).fit(known, sup)
+        x = normalise(pivot.embed("text", text))
+        gaps.append(float(((x[::2] * x[1::2]).sum(1).mean() - (x @ x.T).mean()) / (x @ x.T).std()))
+    assert gaps[1] > gaps[0]
+
+
+def test_pictures_are_mapped_to_where_the_metric_puts_their_texts():
+    image, text, _, pairs = scene()
+    sup = Supervision(pairs={("text", "image"): pairs})
+    pivot = PivotAligner().fit({"image": image, "text": text}, sup)
+    again = PivotAligner.from_state(pivot.state())
+    for m, x in (("image", image), ("text", text)):
+        np.testing.assert_array_equal(again.embed(m, x), pivot.embed(m, x))
+    scores = normalise(pivot.embed("image", image)) @ normalise(pivot.embed("text", text)[::2]).T
+    assert np.median((scores > np.diag(scores)[:, None]).sum(1)) <= 5
+
+
 def test_a_map_is_the_normal_equations_solution():
     image, text, _, pairs = scene()
-    pivot = PivotAligner(penalty=0.5).fit(
+    pivot = PivotAligner(penalty=0.5, metric=False).fit(
         {"image": image, "text": text}, Supervision(pairs={("text", "image"): pairs})
     )
     x = image.astype(np.float64) - image.mean(0)
@@ -46,7 +69,7 @@ def test_more_columns_than_rows_give_the_same_map():
     rng = np.random.default_rng(1)
     wide = np.hstack([image, rng.standard_normal((40, 80))]).astype(np.float32)
     sup = Supervision(pairs={("text", "image"): pairs})
-    pivot = PivotAligner(penalty=0.5).fit({"image": wide, "text": text}, sup)
+    pivot = PivotAligner(penalty=0.5, metric=False).fit({"image": wide, "text": text}, sup)
     x = wide.astype(np.float64) - wide.mean(0)
     t = text.astype(np.float64).reshape(40, 2, 6).mean(1)
     penalty = 0.5 * np.square(x).sum() / len(x)
