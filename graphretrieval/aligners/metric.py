@@ -21,7 +21,7 @@ import torch
 from graphretrieval.aligners.objectives import symmetric
 from graphretrieval.aligners.pairs import QUESTIONS, Material
 from graphretrieval.aligners.training import Heads, Schedule, train
-from graphretrieval.arrays import normalise
+from graphretrieval.arrays import normalise, spans
 from graphretrieval.protocols import Progress
 from graphretrieval.types import Array, Bools, Ints
 
@@ -67,6 +67,9 @@ def learned(
 ) -> Metric | None:
     """A metric of texts, or ``None`` where these descriptions teach none.
 
+    Held things must be found by a description of each, among others of these things, better with it
+    than without.
+
     Args:
         texts: ``(n, d)``, their features.
         material: says what they describe, and what is held.
@@ -76,7 +79,8 @@ def learned(
         progress: of training.
     """
     rows = material.fitted(everything=True)
-    if unseen is not None and unseen.any():
+    unseen = unseen if unseen is not None and unseen.any() else None
+    if unseen is not None:
         rows = {m: np.ones(len(x), np.bool_) for m, x in material.features.items()}
         rows[TEXT] = ~unseen
     alike = _Alike.of(material, rows)
@@ -84,9 +88,7 @@ def learned(
         return None
     metric = _trained(texts, alike, seed, progress)
     if material.given:
-        asked, wanted = _Alike.of(material, material.held).draw(
-            np.random.default_rng(seed), QUESTIONS
-        )
+        asked, wanted = _Alike.of(material, material.held).questions(unseen, seed)
         if len(asked) and _found(metric(texts), asked, wanted) <= _found(texts, asked, wanted):
             return None
     return metric
@@ -150,6 +152,20 @@ class _Alike:
         one = (rng.random(len(chosen)) * count).astype(np.int64)
         other = (one + 1 + (rng.random(len(chosen)) * (count - 1)).astype(np.int64)) % count
         return self.rows[first + one], self.rows[first + other]
+
+    def questions(self, asking: Bools | None, seed: int) -> tuple[Ints, Ints]:
+        """For some of the things a text that asks, any where none is said to, and another one."""
+        rng = np.random.default_rng(seed)
+        if asking is None:
+            return self.draw(rng, QUESTIONS)
+        thing, at = spans(self.first, self.count)
+        rows = self.rows[at]
+        asks = asking[rows]
+        one, asked = np.unique(thing[asks], return_index=True)
+        other, wanted = np.unique(thing[~asks], return_index=True)
+        _, i, j = np.intersect1d(one, other, assume_unique=True, return_indices=True)
+        some = np.sort(rng.permutation(len(i))[:QUESTIONS])
+        return rows[asks][asked[i[some]]], rows[~asks][wanted[j[some]]]
 
 
 def _found(z: Array, asked: Ints, wanted: Ints) -> float:

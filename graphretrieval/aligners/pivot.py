@@ -71,6 +71,11 @@ class PivotAligner:
         start, stop = self._span()
         return stop - start
 
+    @property
+    def choices(self) -> dict[str, bool]:
+        """What a fit on everything keeps of this one: whether a metric pays."""
+        return {"metric": self.metric_ is not None}
+
     def fit(
         self,
         features: Mapping[str, Array],

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from graphretrieval.aligners.metric import FEWEST, learned
+from graphretrieval.aligners.metric import FEWEST, _Alike, learned
 from graphretrieval.aligners.pairs import Material
 from graphretrieval.arrays import normalise
 from graphretrieval.protocols import silent
@@ -22,15 +22,18 @@ def descriptions(things=150, each=3, seed=0, told=1.0):
     return normalise(np.hstack([said, noise]).astype(np.float32)), thing
 
 
-def metric_of(x, thing, *, validation=None, unseen=None, seed=0):
+def material_of(x, thing, validation=None):
     pairs = np.stack([np.arange(len(thing)), thing], 1)
     marks = {}
     if validation is not None:
         marks = {"text": validation[thing], "image": validation}
     supervision = Supervision(pairs={("text", "image"): pairs}, validation=marks)
     image = np.ones((thing.max() + 1, 2), np.float32)
-    material = Material.of({"text": x, "image": image}, supervision, seed)
-    return learned(x, material, unseen, seed, silent)
+    return Material.of({"text": x, "image": image}, supervision, 0)
+
+
+def metric_of(x, thing, *, validation=None, unseen=None, seed=0):
+    return learned(x, material_of(x, thing, validation), unseen, seed, silent)
 
 
 def found(x, thing):
@@ -76,16 +79,28 @@ def test_held_texts_are_not_learned_from():
 
 
 def test_what_others_say_of_held_things_is_learned_from_but_not_the_texts_that_ask():
-    x, thing = descriptions()
-    validation = np.arange(150) % 3 == 0
+    x, thing = descriptions(things=1000)
+    validation = np.arange(1000) % 3 == 0
     asking = validation[thing] & (np.arange(len(thing)) % 3 == 0)
     turns = [metric_of(x, thing, validation=validation, unseen=asking).turn]
     for rows in (asking, validation[thing] & ~asking):
         moved = x.copy()
-        moved[rows] = moved[rows][::-1]
+        moved[rows] *= 0.9
         turns.append(metric_of(moved, thing, validation=validation, unseen=asking).turn)
     np.testing.assert_array_equal(turns[0], turns[1])
     assert not np.array_equal(turns[0], turns[2])
+
+
+def test_a_text_that_asks_is_put_beside_another_one_of_the_same_thing():
+    x, thing = descriptions()
+    validation = np.arange(150) % 3 == 0
+    asking = validation[thing] & (np.arange(len(thing)) % 3 == 1)
+    material = material_of(x, thing, validation)
+    asked, wanted = _Alike.of(material, material.held).questions(asking, seed=0)
+    assert len(asked) == validation.sum()
+    assert asking[asked].all()
+    assert not asking[wanted].any()
+    np.testing.assert_array_equal(thing[asked], thing[wanted])
 
 
 def test_the_same_seed_learns_the_same_metric():

@@ -41,6 +41,15 @@ def test_with_a_metric_descriptions_of_one_thing_lie_nearer_together():
     assert gaps[1] > gaps[0]
 
 
+def test_a_second_fit_can_keep_the_choice_of_no_metric():
+    image, text, _, pairs = scene()
+    known, sup = {"image": image, "text": text}, Supervision(pairs={("text", "image"): pairs})
+    one, none = PivotAligner().fit(known, sup), PivotAligner(metric=False).fit(known, sup)
+    assert one.choices == {"metric": True}
+    again = PivotAligner(**none.choices).fit(known, sup)
+    np.testing.assert_array_equal(again.embed("text", text), text)
+
+
 def test_pictures_are_mapped_to_where_the_metric_puts_their_texts():
     image, text, _, pairs = scene()
     sup = Supervision(pairs={("text", "image"): pairs})
