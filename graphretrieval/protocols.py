@@ -286,7 +286,7 @@ class Ranker(Protocol):
         known: Array,
         *,
         absent: float | None = None,
-        optional: Sequence[int] = (),
+        optional: Sequence[Sequence[int]] = (),
         seed: int = 0,
     ) -> Self:
         """Learn from candidates ``(n, p)``, their relevance ``(n,)`` and query numbers ``(n,)``.
@@ -294,7 +294,7 @@ class Ranker(Protocol):
         ``known`` ``(n,)`` says for each candidate's query how surely the collection knows it:
         1 for one of its own items or words that it holds, 0 for something never seen. ``absent`` is
         how often a query's answer is not among candidates, for each time that it is. ``optional``
-        parts are heard only where they surely help.
+        are groups of parts, each heard only where it surely helps beside those before.
         """
 
     #: Mean average precision on the queries learned from: of each part alone, and of the fusion

@@ -65,7 +65,7 @@ class FusionRanker:
         known: Array,
         *,
         absent: float | None = None,
-        optional: Sequence[int] = (),
+        optional: Sequence[Sequence[int]] = (),
         seed: int = 0,
     ) -> Self:
         """Learn weights and calibration.
@@ -77,7 +77,7 @@ class FusionRanker:
             known: ``(n,)`` from 0 to 1, how surely each candidate's query is known.
             absent: how often a query's answer is not there for each time that it is; 1 in 5 by
                 default.
-            optional: columns that are heard only where they surely help.
+            optional: groups of columns, each heard only where it surely helps beside those before.
             seed: of the folds.
         """
         order = np.argsort(queries, kind="stable")
@@ -94,13 +94,16 @@ class FusionRanker:
             self.weights_, held = np.full((2, x.shape[1]), 1 / max(1, x.shape[1])), np.empty(0)
         else:
             single = np.stack([_ap(part, right, owner) for part in x.T])  # (p, q)
-            chosen = self._chosen(x, single, k, right, owner, seed)
-            if x[:, list(optional)].any():
-                less, alone = x.copy(), single.copy()
-                less[:, optional], alone[optional] = 0, 0
-                without = self._chosen(less, alone, k, right, owner, seed)
-                if not better_on_average(chosen[2], without[2]):
-                    chosen = without
+            heard = np.ones(x.shape[1], np.bool_)
+            heard[[c for group in optional for c in group]] = False
+            chosen = self._chosen(x * heard, single * heard[:, None], k, right, owner, seed)
+            for group in optional:
+                if x[:, list(group)].any():
+                    more = heard.copy()
+                    more[list(group)] = True
+                    tried = self._chosen(x * more, single * more[:, None], k, right, owner, seed)
+                    if better_on_average(tried[2], chosen[2]):
+                        chosen, heard = tried, more
             self.weights_, held, fused = chosen
             self.judged = {"parts": single.mean(axis=1).tolist(), "fused": float(fused.mean())}
         self._calibrate(held, k, right, owner, _ABSENT if absent is None else absent)

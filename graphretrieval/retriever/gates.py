@@ -19,6 +19,7 @@ from graphretrieval.retriever.likeness import choose, compared
 from graphretrieval.retriever.material import Material, variants
 from graphretrieval.retriever.model import (
     ALIKE,
+    HUBS,
     PAGERANK,
     PROBABILITIES,
     TEXT_KINDS,
@@ -442,7 +443,10 @@ def _fit_gate(
         np.concatenate([a.owner + n for a, n in zip(found, first, strict=False)]),
         np.concatenate([a.known for a in found]),
         absent=absent,
-        optional=[model.columns.index(PAGERANK)],
+        optional=[
+            [i for i, column in enumerate(model.columns) if column.endswith(HUBS)],
+            [model.columns.index(PAGERANK)],
+        ],
         seed=seed,
     )
     model.gates[key] = ranker

@@ -266,8 +266,16 @@ def test_an_optional_part_is_heard_only_where_it_surely_helps(
 ) -> None:
     w = world(strength, 0)
     ranker: Ranker = registry.resolve("ranker", name)()
-    ranker.fit(w.parts, w.right, w.queries, w.known, optional=[1])
+    ranker.fit(w.parts, w.right, w.queries, w.known, optional=[[1]])
     added = ranker.weigh(np.eye(2, dtype=np.float32), 0.0).diagonal()
     assert added[0] > 0
     assert (added[1] > 0) == heard
     assert ranker.judged["parts"][1] == pytest.approx(w.ap(w.parts[:, 1]).mean(), abs=1e-6)
+
+
+def test_optional_groups_are_heard_one_by_one(name: str) -> None:
+    w = world((2, 0, 2), 0)
+    ranker: Ranker = registry.resolve("ranker", name)()
+    ranker.fit(w.parts, w.right, w.queries, w.known, optional=[[1], [2]])
+    added = ranker.weigh(np.eye(3, dtype=np.float32), 0.0).diagonal()
+    assert (added > 0).tolist() == [True, False, True]
