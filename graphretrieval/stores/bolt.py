@@ -134,8 +134,8 @@ class Bolt:
 
     def close(self) -> None:
         """Give the connections back."""
-        self._closed = True
         with self._lock:
+            self._closed = True
             driver, self._driver = self._driver, None
         if driver is not None:
             _close_quietly(driver)
@@ -148,9 +148,7 @@ class Bolt:
             return session.execute_write(timed) if writes else session.execute_read(timed)
 
     def _guarded(self, call: Callable[[neo4j.Driver], T], seconds: float) -> T:
-        if self._closed:
-            raise StoreError("the store is closed", remedy="open it again")
-        if self._open_since is not None:
+        if self._open_since is not None and not self._closed:
             raise StoreAway(
                 f"{self.url} has not answered for {time.monotonic() - self._open_since:.1f} s",
                 remedy="start it, or check the network; it is noticed when it is back",
@@ -165,6 +163,9 @@ class Bolt:
 
     def _connected(self) -> neo4j.Driver:
         with self._lock:
+            # what another thread closed meanwhile stays closed
+            if self._closed:
+                raise StoreError("the store is closed", remedy="open it again")
             if self._driver is None:
                 self._driver = self._new_driver(self.quick)
             return self._driver
@@ -196,12 +197,13 @@ class Bolt:
     def _probe(self) -> None:
         while not self._closed:
             driver = self._new_driver(PROBE_PATIENCE)
-            with contextlib.suppress(GraphRetrievalError), _translated(self.url):
-                _within(2 * PROBE_PATIENCE, lambda: _ask_for_nothing(driver, self.database))  # noqa: B023
+            try:
+                with contextlib.suppress(GraphRetrievalError), _translated(self.url):
+                    _within(2 * PROBE_PATIENCE, lambda: _ask_for_nothing(driver, self.database))  # noqa: B023
+                    self._open_since = None
+                    return
+            finally:
                 _in_background(lambda: _close_quietly(driver))  # noqa: B023
-                self._open_since = None
-                return
-            _in_background(lambda: _close_quietly(driver))  # noqa: B023
             time.sleep(PROBE_EVERY)
 
     def _wait_for_server(self, until: float) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from graphretrieval.errors import StoreAway
+from graphretrieval.errors import StoreAway, StoreError
 from graphretrieval.stores.bolt import Bolt
 from graphretrieval.stores.neo4j import Neo4jStore
 from graphretrieval.stores.replica import Replica
@@ -102,6 +102,23 @@ def test_a_patient_write_waits_for_the_server(empty_neo4j: Server, proxy: Proxy)
     store.upsert([Node("late", "text", text="late")])
     assert store.get(["late"])[0] is not None
     store.close()
+
+
+def test_a_call_under_way_while_the_store_is_closed_opens_no_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bolt = Bolt("bolt://127.0.0.1:9", ("neo4j", "never used"))
+    connect, made = bolt._connected, []
+    monkeypatch.setattr(bolt, "_new_driver", lambda seconds: made.append(seconds))
+
+    def closed_meanwhile() -> object:
+        bolt.close()
+        return connect()
+
+    monkeypatch.setattr(bolt, "_connected", closed_meanwhile)
+    with pytest.raises(StoreError, match="closed"):
+        bolt.run("RETURN 1")
+    assert not made
 
 
 def test_a_write_whose_commit_was_not_confirmed_is_done_once(
