@@ -16,11 +16,8 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from graphretrieval.aligners.objectives import symmetric
 from graphretrieval.aligners.pairs import QUESTIONS, Material
-from graphretrieval.aligners.training import Heads, Schedule, train
 from graphretrieval.arrays import normalise, spans
 from graphretrieval.protocols import Progress
 from graphretrieval.types import Array, Bools, Ints
@@ -95,6 +92,12 @@ def learned(
 
 
 def _trained(x: Array, alike: _Alike, seed: int, progress: Progress) -> Metric:
+    # here, so that a model in service is read without torch
+    import torch
+
+    from graphretrieval.aligners.objectives import symmetric
+    from graphretrieval.aligners.training import Heads, Schedule, train
+
     heads = Heads({TEXT: x.shape[1]}, x.shape[1], 0, 0.0)
     head: Any = heads.of[TEXT]
     with torch.no_grad():
@@ -117,7 +120,7 @@ def _trained(x: Array, alike: _Alike, seed: int, progress: Progress) -> Metric:
 
 @dataclass(frozen=True)
 class _Alike:
-    """Descriptions ``rows`` ``(n,)`` of things that have several, thing by thing."""
+    """Descriptions ``rows`` ``(n,)`` thing by thing, and where things with several have theirs."""
 
     rows: Ints = field(repr=False)
     first: Ints = field(repr=False)  # (things,)

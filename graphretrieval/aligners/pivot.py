@@ -92,9 +92,9 @@ class PivotAligner:
         material = Material.of(features, supervision, seed)
         fitted = material.fitted(everything=True)
         texts = self._texts(material)
-        if self.metric and TEXT in material.features:
+        if self.metric:
             self.metric_ = learned(texts, material, supervision.unseen.get(TEXT), seed, progress)
-            texts = texts if self.metric_ is None else self.metric_(texts)
+        texts = self._measured(texts)
         targets = _targets(material, fitted, texts) if TEXT in features else {}
         targets = {m: t for m, t in targets.items() if len(t[0])}
         if not targets:
@@ -116,8 +116,7 @@ class PivotAligner:
         """Text columns by the metric, predictions for others; zeros where there is no map."""
         start, stop = self._span()
         if modality == TEXT:
-            texts = np.array(features[:, start:stop], np.float32)
-            return texts if self.metric_ is None else self.metric_(texts)
+            return self._measured(np.array(features[:, start:stop], np.float32))
         if modality not in self.maps_:
             return np.zeros((len(features), self.dim), np.float32)
         centred = np.asarray(features, np.float32) - self.means_[modality]
@@ -155,6 +154,9 @@ class PivotAligner:
         if self.span_ is None:
             raise NotFitted("the pivot has learned no map yet", remedy="call fit first")
         return self.span_
+
+    def _measured(self, texts: Array) -> Array:
+        return texts if self.metric_ is None else self.metric_(texts)
 
     def _texts(self, material: Material) -> Array:
         if TEXT not in material.features:

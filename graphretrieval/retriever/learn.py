@@ -86,6 +86,7 @@ def align(
             aligner: Aligner = registry.resolve("aligner", name)(**options.get(name, {}))
             try:
                 fitted[-1][name] = aligner.fit(features, supervision, seed=seed)
+                # the fit on everything keeps them
                 options[name] = {**options.get(name, {}), **getattr(aligner, "choices", {})}
             except NothingToLearn as e:
                 skipped[name] = str(e)
