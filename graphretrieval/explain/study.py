@@ -1,7 +1,8 @@
 """Are the named paths the reason? Hits fall further without their path's edge than without another.
 
 For hits of held-out queries the last edge of the named path is left out, and in turn one drawn from
-the hit's other edges; both times everything is ranked anew. Run it by
+the hit's other edges; both times everything is ranked anew. Where one split has too few queries,
+more splits are drawn, each with a model of its own. Run it by
 
     python -m graphretrieval.explain.study FOLDER --protocol connected --lang en --hits 500
 """
@@ -44,6 +45,8 @@ from graphretrieval.types import Path as Way
 
 # hits of one query that are looked at, or more where there are too few queries
 PER_QUERY = 5
+# splits drawn at most
+SPLITS = 10
 
 
 @dataclass(frozen=True)
@@ -72,10 +75,21 @@ class Study:
     no_walk: int
     only_edge: int
     seconds: float
+    splits: int = 1
 
     def to_json(self) -> dict[str, JSON]:
         """Shares, the paired tests, and the largest gap between a score and its parts."""
-        return {**summary(self.cases), **self.left_out(), "seconds": round(self.seconds, 1)}
+        spent = {"splits": self.splits, "seconds": round(self.seconds, 1)}
+        return {**summary(self.cases), **self.left_out(), **spent}
+
+    def __add__(self, other: Study) -> Study:
+        return Study(
+            self.cases + other.cases,
+            self.no_walk + other.no_walk,
+            self.only_edge + other.only_edge,
+            self.seconds + other.seconds,
+            self.splits + other.splits,
+        )
 
     def left_out(self) -> dict[str, int]:
         """Hits that were not compared."""
@@ -136,15 +150,33 @@ def study(
     Args:
         kb: holds the collection; no model is needed.
         plan: protocol and language of the queries.
-        hits: how many hits to compare.
+        hits: how many hits to compare; at most :data:`SPLITS` splits are drawn for them.
         limit_s: stop comparing after so many seconds, with what there is.
         same_relation: draw the other edge among those of the key edge's relation.
-        seed: of the split, the order of queries and the other edges drawn.
+        seed: of the first split, the order of queries and the other edges drawn; others follow it.
         progress: called as it goes on.
 
     Raises:
         NothingToLearn: no hit has a path with an edge, and another edge beside it.
     """
+    found = _of_split(kb, plan, hits, limit_s, same_relation, seed, progress)
+    for another in range(seed + 1, seed + SPLITS):
+        wanted, left_s = hits - len(found.cases), limit_s - found.seconds
+        if wanted <= 0 or left_s <= 0:
+            break
+        found += _of_split(kb, plan, wanted, left_s, same_relation, another, progress)
+    return found
+
+
+def _of_split(
+    kb: Retriever,
+    plan: Plan,
+    hits: int,
+    limit_s: float,
+    same_relation: bool,
+    seed: int,
+    progress: Progress,
+) -> Study:
     graph, nodes = protocols.restricted(kb, plan)
     trial, encoders = protocols.prepare(kb, graph, nodes, plan, seed, progress)
     aligned = align(trial.material, encoders, kb.config, seed=seed, progress=progress)

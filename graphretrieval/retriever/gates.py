@@ -146,9 +146,9 @@ class _Weighing:
         for target in targets:
             among, absent = self._in_category, None
             if relevance == "instance":
-                share = self._described.get(target, 1.0)
-                among = self.material.visible & (self._linked | (share == 1))
-                absent = (1 - share) / share if share < 1 else None
+                among, share = self.material.visible, self._described.get(target, 1.0)
+                if undescribed.apart(target, share):
+                    among, absent = among & self._linked, (1 - share) / share
             gallery = _gallery(self.material, target, among)
             batches = [b.among(gallery, self.material, relevance, self.seed) for b in asked]
             key, new_ones = f"{kind}>{target}>{relevance}", batches[0]
@@ -164,23 +164,29 @@ class _Weighing:
         return left
 
     def fit_undescribed(self, kind: str) -> None:
-        """Gates of what nobody described: texts ask for what they describe, without its links."""
+        """Gates of what nothing links, asked for by items of another modality that lost theirs."""
         m, seed = self.material, self.seed
-        rows, things = undescribed.questions(m, kind, seed)
-        split = [t for t in self._described if f"{kind}>{t}>instance" in self.model.gates]
+        rows, things = undescribed.questions(m, kind, self._linked, seed)
+        own = "text" if kind in TEXT_KINDS else kind
+        others = [t for t in self._described if t != own]
+        split = [t for t in others if f"{kind}>{t}>instance" in self.model.gates]
         if not len(rows) or not split:
             return
         bare = self._scorer(corpus.without_nodes(m.messages, np.append(rows, things)), rows)
         linked = corpus.linked(bare.walker.graph)
         batch = _Batch.of_items(bare, m, rows, kind)
         for target in split:
-            share = self._described[target]
-            own = batch.among(_gallery(m, target, m.visible & ~linked), m, "instance", seed)
+            gallery = _gallery(m, target, m.visible & ~linked)
+            asked = batch.among(gallery, m, "instance", seed)
+            if asked is None or asked.queries < FEWEST_QUERIES:
+                continue
+            key, share = f"{kind}>{target}>{UNDESCRIBED}", self._described[target]
+            mixed = undescribed.apart(target, share)
+            absent = share / (1 - share) if mixed else None
+            _fit_gate(self.model, key, [asked], self.report, seed, absent)
             gallery = _gallery(m, target, m.visible)
-            every = batch.among(gallery, m, "instance", seed, marked=True)
-            if own is not None and every is not None and own.queries >= FEWEST_QUERIES:
-                key = f"{kind}>{target}>{UNDESCRIBED}"
-                _fit_gate(self.model, key, [own], self.report, seed, share / (1 - share))
+            every = batch.among(gallery, m, "instance", seed, marked=True) if mixed else None
+            if every is not None:
                 self.model.meta.setdefault("lift", {})[key] = undescribed.lift(
                     gate(self.model, kind, target, "instance"),
                     self.model.columns,

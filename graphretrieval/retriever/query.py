@@ -238,7 +238,7 @@ class Searcher:
         By the weights of the described, and where the undescribed have others, by these as well.
         """
         found = [self._nearest_to(self._joined(posed), target, k, allowed)]
-        if any(p.gate.undescribed for p in posed):
+        if any(p.gate.lift is not None for p in posed):
             found.append(self._nearest_to(self._joined(posed, True), target, k, allowed))
         return np.concatenate(found)
 

@@ -4,6 +4,10 @@ What others say of an item says far more than its content shows. Where much is d
 places that people look at go to the described, and a graph makes the others harder to find than
 they were without it. Their odds are raised as far as it takes that they surely are found among the
 first ten no less often than by content alone.
+
+Where hardly anything is without links, what is comes among the others by their weights: too few
+stand beside it to tell how much better than them it fits. A query among nothing but such items, new
+arrivals say, is weighed by the ranker that was learned from what had lost its links.
 """
 
 from __future__ import annotations
@@ -18,9 +22,9 @@ from graphretrieval.retriever.model import HUBS, TEXT_KINDS, WALKED
 from graphretrieval.retriever.weighing import Gate
 from graphretrieval.types import Array, Bools, Ints
 
-# a smaller share of a modality without links is ranked as the others are
+# a smaller share of a modality without links is ranked among the others as these are
 FEWEST = 0.05
-# texts that ask: what they find are few of many, so that it takes many to tell how often
+# items that ask: what they find are few of many, so that it takes many to tell how often
 MOST = 500
 # what odds may be multiplied by, the least first
 LIFTS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
@@ -29,19 +33,28 @@ FIRST, SURELY = 10, 2
 
 
 def described(material: Material, linked: Bools) -> dict[str, float]:
-    """The share of items that are linked ``(n,)``, of modalities where that makes a difference."""
-    items = {m: r[material.visible[r]] for m, r in material.places.rows.items() if m != "text"}
+    """The share of items that are linked ``(n,)``, of modalities that have such."""
+    items = {m: r[material.visible[r]] for m, r in material.places.rows.items()}
     shares = {m: float(linked[rows].mean()) for m, rows in items.items() if len(rows)}
-    return {m: share for m, share in shares.items() if 0 < share < 1 - FEWEST}
+    return {m: share for m, share in shares.items() if share > 0}
 
 
-def questions(material: Material, kind: str, seed: int) -> tuple[Ints, Ints]:
-    """Validation texts of a kind, one of each thing they describe, and these things."""
-    nothing = np.empty(0, np.int64)
+def apart(target: str, share: float) -> bool:
+    """Whether so many of a modality have no links that these come among the others by odds."""
+    return target != "text" and share < 1 - FEWEST
+
+
+def questions(material: Material, kind: str, linked: Bools, seed: int) -> tuple[Ints, Ints]:
+    """Validation items of a kind to ask with, and what loses its links beside them.
+
+    A text asks for the thing that it describes, one text for each thing; anything else for what
+    nothing but itself linked.
+    """
+    rng = np.random.default_rng(seed)
     if kind not in TEXT_KINDS:
-        return nothing, nothing
-    rows = np.flatnonzero(material.validation & (material.kinds == kind))
-    rows = np.random.default_rng(seed).permutation(rows)
+        rows = material.places.rows[kind]
+        return rng.permutation(rows[(material.validation & linked)[rows]])[:MOST], rows[:0]
+    rows = rng.permutation(np.flatnonzero(material.validation & (material.kinds == kind)))
     things, first = np.unique(corpus.parallel(material.graph, rows), return_index=True)
     some = np.random.default_rng(seed).permutation(np.flatnonzero(things >= 0))[:MOST]
     return rows[first[some]], things[some]

@@ -27,13 +27,15 @@ class Gate:
         ranker: of all candidates, or of those that have links.
         mark: the column that tells those that have none; it is worth nothing by itself.
         undescribed: of those that have none, if they have one of their own.
-        lift: what their odds are multiplied by (see :mod:`~graphretrieval.retriever.undescribed`).
+        lift: what their odds are multiplied by beside the described (see
+            :mod:`~graphretrieval.retriever.undescribed`); with None ``ranker`` weighs both where
+            they are mixed.
     """
 
     ranker: Ranker
     mark: int
     undescribed: Ranker | None = None
-    lift: float = 1.0
+    lift: float | None = 1.0
 
     def weights(self, columns: int, known: float, *, undescribed: bool = False) -> Array:
         """What one of each column adds to the score of the described, or of others ``(p,)``."""
@@ -49,14 +51,15 @@ class Gate:
         """
         out = self._weighed(self.ranker, columns, known)
         bare = columns[:, self.mark] > 0
-        if self.undescribed is None or not bare.any():
+        apart = bare.all() or self.lift is not None
+        if self.undescribed is None or not bare.any() or not apart:
             return out, _sure(out, self.ranker.log_odds(out.sum(axis=1), known))
         own = self._weighed(self.undescribed, columns[bare], known)
         slope, level = self.undescribed.log_odds(own.sum(axis=1), known)
         if bare.all():
             return own, _sure(own, (slope, level))
         others = self.ranker.log_odds(out[~bare].sum(axis=1), known)
-        if others[0] > 0:
+        if self.lift is not None and others[0] > 0:
             out[bare] = own * np.float32(slope / others[0])
             out[bare, self.mark] += (level + np.log(self.lift) - others[1]) / others[0]
         return out, _sure(out, others)
@@ -89,7 +92,7 @@ def gate(model: Model, source: str, target: str, relevance: str) -> Gate:
             if key in model.gates:
                 own = f"{kind}>{target}>{UNDESCRIBED}"
                 bare = model.gates.get(own) if key.endswith(">instance") else None
-                lift = float(model.meta.get("lift", {}).get(own, 1.0))
+                lift = model.meta.get("lift", {}).get(own)
                 return Gate(model.gates[key], mark, bare, lift)
     if ALIKE in model.gates:
         return Gate(model.gates[ALIKE], mark)

@@ -75,11 +75,20 @@ def test_without_a_ranker_of_their_own_all_are_weighed_alike() -> None:
     np.testing.assert_allclose(weighed, SPLIT.ranker.weigh(candidates(), 0.0))
 
 
-def test_where_nothing_is_described_content_ranks() -> None:
+@pytest.mark.parametrize("lift", [None, 1.0])
+def test_where_nothing_is_described_content_ranks(lift: float | None) -> None:
     assert SPLIT.undescribed is not None
     some = candidates()[3:]
-    weighed, _ = SPLIT.weigh(some, 0.0)
+    weighed, _ = replace(SPLIT, lift=lift).weigh(some, 0.0)
     np.testing.assert_allclose(weighed, SPLIT.undescribed.weigh(some, 0.0))
+
+
+def test_the_few_that_are_undescribed_are_weighed_as_the_others_are() -> None:
+    few = replace(SPLIT, lift=None)
+    weighed, sure = few.weigh(candidates(), 0.0)
+    alike, as_sure = Gate(SPLIT.ranker, MARK).weigh(candidates(), 0.0)
+    np.testing.assert_array_equal(weighed, alike)
+    np.testing.assert_array_equal(sure, as_sure)
 
 
 def test_a_category_is_asked_of_described_and_undescribed_alike() -> None:
@@ -181,17 +190,24 @@ def museum(fitted: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
         yield kb
 
 
-def test_questions_are_one_text_of_each_thing(half: tuple[protocols.Trial, Model]) -> None:
+def test_texts_ask_for_what_they_describe_and_other_items_for_what_they_alone_linked(
+    half: tuple[protocols.Trial, Model],
+) -> None:
     material = half[0].material
-    rows, things = undescribed.questions(material, "text", 0)
+    linked = corpus.linked(material.messages)
+    rows, things = undescribed.questions(material, "text", linked, 0)
     assert len(rows)
     assert len(np.unique(things)) == len(things)
     assert (material.kinds[rows] == "text").all()
     assert material.validation[rows].all()
-    assert undescribed.questions(material, "image", 0)[0].size == 0
+    pictures, nothing = undescribed.questions(material, "image", linked, 0)
+    assert len(pictures)
+    assert not len(nothing)
+    assert np.isin(pictures, material.places.rows["image"]).all()
+    assert (material.validation & linked)[pictures].all()
 
 
-def test_half_a_museum_undescribed_has_rankers_for_them_and_a_whole_one_has_none(
+def test_only_where_many_are_undescribed_they_come_among_the_others_by_odds(
     half: tuple[protocols.Trial, Model], museum: Retriever
 ) -> None:
     trial, model = half
@@ -199,10 +215,12 @@ def test_half_a_museum_undescribed_has_rankers_for_them_and_a_whole_one_has_none
     shares = undescribed.described(material, corpus.linked(material.messages))
     share = shares["image"]
     assert 0.5 < share < 0.9  # some have a sound
-    assert "text" not in shares
-    assert f"text>image>{UNDESCRIBED}" in model.gates
-    whole = museum.model
-    assert not [key for key in whole.gates if key.endswith(UNDESCRIBED)]
+    assert undescribed.apart("image", share)
+    assert not undescribed.apart("text", share)
+    assert gate(model, "text", "image", "instance").lift is not None
+    whole = gate(museum.model, "text", "image", "instance")
+    assert whole.undescribed is not None
+    assert whole.lift is None
 
 
 def test_a_hidden_question_is_not_told_by_what_it_left_alone(
