@@ -285,7 +285,8 @@ class Ranker(Protocol):
         queries: Ints,
         known: Array,
         *,
-        absent: float | None = None,
+        absent: float = 0.0,
+        by_share: bool = True,
         optional: Sequence[Sequence[int]] = (),
         seed: int = 0,
     ) -> Self:
@@ -293,7 +294,8 @@ class Ranker(Protocol):
 
         ``known`` ``(n,)`` says for each candidate's query how surely the collection knows it:
         1 for one of its own items or words that it holds, 0 for something never seen. ``absent`` is
-        how often a query's answer is not among candidates, for each time that it is. ``optional``
+        how often a query's answer is not among candidates, for each time that it is; ``by_share``
+        whether how a candidate stands among the others tells how sure it is. ``optional``
         are groups of parts, each heard only where it surely helps beside those before.
         """
 

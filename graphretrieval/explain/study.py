@@ -106,10 +106,10 @@ def summary(cases: Sequence[Case], *, seed: int = 0) -> dict[str, JSON]:
     more, less = int((key > other).sum()), int((key < other).sum())
     queries = np.unique([c.query for c in cases], return_inverse=True)[1]
     lowered = _by_query((key > 0).astype(float) - (other > 0), queries)
-    falls = np.log([c.rank_key / c.rank_other for c in cases])
+    falls = _by_query(np.log([c.rank_key / c.rank_other for c in cases]), queries)
     drop = [c.score_key < c.score_other for c in cases]
     means = metrics.resampled_means(lowered, seed=seed, draws=10_000)
-    logs = metrics.resampled_means(_by_query(falls, queries), seed=seed, draws=10_000)
+    logs = metrics.resampled_means(falls, seed=seed, draws=10_000)
     return {
         "hits": len(cases),
         "queries": len(lowered),
@@ -123,7 +123,7 @@ def summary(cases: Sequence[Case], *, seed: int = 0) -> dict[str, JSON]:
         "p (sign test)": float(binomtest(more, more + less).pvalue) if more + less else 1.0,
         "mean rank lost to the key edge": float(key.mean()),
         "mean rank lost to another edge": float(other.mean()),
-        "rank ratio key / other": float(np.exp(falls.mean())),
+        "rank ratio key / other, by query": float(np.exp(falls.mean())),
         "rank ratio ci95": np.exp(metrics.interval(logs)).tolist(),
         "score lower by the key edge than by the other": float(np.mean(drop)),
         "largest gap of parts and score": max(c.gap for c in cases),

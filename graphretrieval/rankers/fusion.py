@@ -64,7 +64,8 @@ class FusionRanker:
         queries: Ints,
         known: Array,
         *,
-        absent: float | None = None,
+        absent: float = 0.0,
+        by_share: bool = True,
         optional: Sequence[Sequence[int]] = (),
         seed: int = 0,
     ) -> Self:
@@ -75,8 +76,10 @@ class FusionRanker:
             relevant: ``(n,)`` 0 or 1; queries without a relevant candidate are left out.
             queries: ``(n,)`` query numbers.
             known: ``(n,)`` from 0 to 1, how surely each candidate's query is known.
-            absent: how often a query's answer is not there for each time that it is; 1 in 5 by
-                default.
+            absent: how often a query's answer is not there for each time that it is; 1 in 5 at
+                least.
+            by_share: whether its share among the query's candidates tells how sure one is; not
+                where there may be few.
             optional: groups of columns, each heard only where it surely helps beside those before.
             seed: of the folds.
         """
@@ -106,7 +109,7 @@ class FusionRanker:
                         chosen, heard = tried, more
             self.weights_, held, fused = chosen
             self.judged = {"parts": single.mean(axis=1).tolist(), "fused": float(fused.mean())}
-        self._calibrate(held, k, right, owner, _ABSENT if absent is None else absent)
+        self._calibrate(held, k, right, owner, max(absent, _ABSENT), by_share)
         return self
 
     def _between(self, known: Floats | float) -> Floats:
@@ -174,7 +177,13 @@ class FusionRanker:
         return np.asarray(found.x)
 
     def _calibrate(
-        self, score: Floats, known: Floats, right: Bools, owner: Ints, absent: float
+        self,
+        score: Floats,
+        known: Floats,
+        right: Bools,
+        owner: Ints,
+        absent: float,
+        by_share: bool,
     ) -> None:
         """P(right | evidence) by logistic regression; what scores more is never less sure.
 
@@ -187,6 +196,9 @@ class FusionRanker:
             _shown(score[rest], known[rest], right[rest], owner[rest]),
         ]
         said, r = (np.concatenate(x) for x in zip(*parts, strict=True))
+        prior = _PRIOR
+        if not by_share:
+            said[:, 1], prior = 0, np.array([1.0, 0.0, 0.0, 0.0])
         weight = np.repeat((1.0, absent), [len(x) for x, _ in parts])
         # Platt's smoothed targets keep the slope finite where all are right or wrong
         t = np.where(r > 0, (r.sum() + 1) / (r.sum() + 2), 1 / (len(r) - r.sum() + 2))
@@ -195,12 +207,12 @@ class FusionRanker:
             z = said @ w
             value = float(np.sum(weight * (np.logaddexp(0, z) - t * z)))
             gap = weight * (1 / (1 + np.exp(-np.clip(z, -500, 500))) - t)
-            off = (w - _PRIOR) * [1, 1, 1, 0]
+            off = (w - prior) * [1, 1, 1, 0]
             return value + float(off @ off), gap @ said + 2 * off
 
         found = minimize(
             loss,
-            _PRIOR,
+            prior,
             jac=True,
             method="L-BFGS-B",
             bounds=[(0, None), (0, None), (None, None), (None, None)],

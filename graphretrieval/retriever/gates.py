@@ -144,10 +144,11 @@ class _Weighing:
             asked.append(self._known(kind, rows))
         left = []
         for target in targets:
-            among, absent = self._in_category, None
+            among, absent = self._in_category, 0.0
             if relevance == "instance":
-                among, share = self.material.visible, self._described.get(target, 1.0)
-                if undescribed.apart(target, share):
+                among = self.material.visible
+                if target != "text" and target in self._described:
+                    share = self._described[target]
                     among, absent = among & self._linked, (1 - share) / share
             gallery = _gallery(self.material, target, among)
             batches = [b.among(gallery, self.material, relevance, self.seed) for b in asked]
@@ -181,12 +182,11 @@ class _Weighing:
             if asked is None or asked.queries < FEWEST_QUERIES:
                 continue
             key, share = f"{kind}>{target}>{UNDESCRIBED}", self._described[target]
-            mixed = undescribed.apart(target, share)
-            absent = share / (1 - share) if mixed else None
-            _fit_gate(self.model, key, [asked], self.report, seed, absent)
+            absent = share / (1 - share)
+            _fit_gate(self.model, key, [asked], self.report, seed, absent, by_share=False)
             gallery = _gallery(m, target, m.visible)
-            every = batch.among(gallery, m, "instance", seed, marked=True) if mixed else None
-            if every is not None:
+            every = batch.among(gallery, m, "instance", seed, marked=True)
+            if target != "text" and every is not None:
                 self.model.meta.setdefault("lift", {})[key] = undescribed.lift(
                     gate(self.model, kind, target, "instance"),
                     self.model.columns,
@@ -438,7 +438,9 @@ def _fit_gate(
     found: Sequence[_Asked],
     report: dict[str, JSON],
     seed: int,
-    absent: float | None = None,
+    absent: float = 0.0,
+    *,
+    by_share: bool = True,
 ) -> None:
     """Fit and keep one gate; the first batch asks as new."""
     ranker: Ranker = registry.resolve("ranker", "fusion")()
@@ -449,6 +451,7 @@ def _fit_gate(
         np.concatenate([a.owner + n for a, n in zip(found, first, strict=False)]),
         np.concatenate([a.known for a in found]),
         absent=absent,
+        by_share=by_share,
         optional=[
             [i for i, column in enumerate(model.columns) if column.endswith(HUBS)],
             [model.columns.index(PAGERANK)],

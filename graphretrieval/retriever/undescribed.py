@@ -2,12 +2,8 @@
 
 What others say of an item says far more than its content shows. Where much is described, the few
 places that people look at go to the described, and a graph makes the others harder to find than
-they were without it. Their odds are raised as far as it takes that they surely are found among the
-first ten no less often than by content alone.
-
-Where hardly anything is without links, what is comes among the others by their weights: too few
-stand beside it to tell how much better than them it fits. A query among nothing but such items, new
-arrivals say, is weighed by the ranker that was learned from what had lost its links.
+they were without it. Their odds are set as low as they may be while they are found no later than by
+content alone.
 """
 
 from __future__ import annotations
@@ -22,26 +18,22 @@ from graphretrieval.retriever.model import HUBS, TEXT_KINDS, WALKED
 from graphretrieval.retriever.weighing import Gate
 from graphretrieval.types import Array, Bools, Ints
 
-# a smaller share of a modality without links is ranked among the others as these are
-FEWEST = 0.05
+# the share of a modality that is taken to have no links where hardly anything has none
+FEWEST = 0.02
 # items that ask: what they find are few of many, so that it takes many to tell how often
 MOST = 500
 # what odds may be multiplied by, the least first
-LIFTS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
-# places that people look at, and how many standard errors above nothing the gain there must be
-FIRST, SURELY = 10, 2
+LIFTS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
 
 
 def described(material: Material, linked: Bools) -> dict[str, float]:
-    """The share of items that are linked ``(n,)``, of modalities that have such."""
+    """The share of items that are linked ``(n,)``, of modalities that have such.
+
+    Where all or nearly all are, new arrivals still are not: they are taken to be one in fifty.
+    """
     items = {m: r[material.visible[r]] for m, r in material.places.rows.items()}
     shares = {m: float(linked[rows].mean()) for m, rows in items.items() if len(rows)}
-    return {m: share for m, share in shares.items() if share > 0}
-
-
-def apart(target: str, share: float) -> bool:
-    """Whether so many of a modality have no links that these come among the others by odds."""
-    return target != "text" and share < 1 - FEWEST
+    return {m: min(share, 1 - FEWEST) for m, share in shares.items() if share > 0}
 
 
 def questions(material: Material, kind: str, linked: Bools, seed: int) -> tuple[Ints, Ints]:
@@ -63,7 +55,9 @@ def questions(material: Material, kind: str, linked: Bools, seed: int) -> tuple[
 def lift(
     gate: Gate, columns: tuple[str, ...], parts: Array, right: Bools, owner: Ints, known: Array
 ) -> float:
-    """The least of ``LIFTS`` by which the undescribed surely are found as often as by content.
+    """The least of ``LIFTS`` by which the undescribed are found as early as by content alone.
+
+    By more than a standard error, if any does.
 
     Args:
         gate: of the direction, with both rankers.
@@ -84,7 +78,7 @@ def lift(
         score = [raised.weigh(parts[q], float(known[q[0]]))[0].sum(axis=1) for q in questions]
         gain = _found(np.concatenate(score), right, owner, starts) - wanted
         gains[by] = float(gain.mean()), float(gain.std() / np.sqrt(len(gain)))
-    for errors in (SURELY, 0):  # few questions say nothing surely
+    for errors in (1, 0):  # few questions say nothing surely
         for by, (mean, error) in gains.items():
             if mean >= errors * error:
                 return by
@@ -103,8 +97,8 @@ def _content(parts: Array, columns: tuple[str, ...]) -> Array:
 
 
 def _found(score: Array, right: Bools, owner: Ints, starts: Ints) -> Array:
-    """How early each question has a right answer: from 1 for the first to 0 after ten ``(q,)``."""
+    """One over the rank of each question's first right answer ``(q,)``."""
     best = np.maximum.reduceat(np.where(right, score, -np.inf), starts)
     size = np.diff(np.append(starts, len(owner)))
     before = np.add.reduceat(score > np.repeat(best, size), starts)
-    return np.asarray(np.clip(1 - before / FIRST, 0, 1))
+    return np.asarray(1 / (1 + before))

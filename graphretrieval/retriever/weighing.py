@@ -4,7 +4,8 @@ Items that nobody described have nothing but their content, which says far less 
 of an item: by weights that were learned for the described they would come last, whatever they show.
 They are weighed by a ranker of their own, learned from questions for what had lost its links. Both
 rankers say how likely each of their candidates is right; log-odds are linear in the score, so that
-one straight line puts the undescribed on the others' scale.
+one straight line puts the undescribed on the others' scale. That of the undescribed hears the score
+alone: one new item stands among no others that would tell how much better it fits.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ class Gate:
         mark: the column that tells those that have none; it is worth nothing by itself.
         undescribed: of those that have none, if they have one of their own.
         lift: what their odds are multiplied by beside the described (see
-            :mod:`~graphretrieval.retriever.undescribed`); with None ``ranker`` weighs both where
-            they are mixed.
+            :mod:`~graphretrieval.retriever.undescribed`); None where ``ranker`` weighs both, unless
+            no candidate is described.
     """
 
     ranker: Ranker

@@ -138,6 +138,19 @@ def test_the_rarer_an_answer_is_there_the_less_sure_it_is(name: str) -> None:
     assert sure[0] > sure[1] + 0.05 > sure[2] + 0.1
 
 
+def test_without_shares_one_candidate_is_as_sure_as_it_is_among_many(name: str) -> None:
+    w = world((3, 2), 0, queries=300)
+    said = {}
+    for by_share in (True, False):
+        ranker: Ranker = registry.resolve("ranker", name)()
+        ranker.fit(w.parts, w.right, w.queries, w.known, by_share=by_share)
+        scores = ranker.weigh(w.parts[w.queries == 0], 0.0).sum(axis=1)
+        best = np.sort(scores)[::-1]
+        said[by_share] = [float(confidence(ranker, best[:n], 0.0)[0]) for n in (1, len(best))]
+    assert said[True][0] > said[True][1]
+    assert said[False][0] == pytest.approx(said[False][1])
+
+
 def confidence(ranker: Ranker, scores: np.ndarray, known: float) -> np.ndarray:
     """Calibrated probability that each of one query's candidates is right."""
     slope, level = ranker.log_odds(scores, known)

@@ -126,7 +126,7 @@ def asked(count: int, gap: float) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize(("gap", "expected"), [(0.0, {1.0}), (0.5, {2.0, 3.0, 4.0}), (3, {6.0})])
+@pytest.mark.parametrize(("gap", "expected"), [(0.0, {0.1}), (0.5, {2.0, 4.0}), (3, {8.0})])
 def test_they_are_raised_as_little_as_keeps_them_as_easy_to_find_as_by_content(
     gap: float, expected: set[float]
 ) -> None:
@@ -207,20 +207,18 @@ def test_texts_ask_for_what_they_describe_and_other_items_for_what_they_alone_li
     assert (material.validation & linked)[pictures].all()
 
 
-def test_only_where_many_are_undescribed_they_come_among_the_others_by_odds(
+def test_pictures_that_nothing_links_come_among_the_others_by_odds_and_texts_do_not(
     half: tuple[protocols.Trial, Model], museum: Retriever
 ) -> None:
     trial, model = half
     material = trial.material
     shares = undescribed.described(material, corpus.linked(material.messages))
-    share = shares["image"]
-    assert 0.5 < share < 0.9  # some have a sound
-    assert undescribed.apart("image", share)
-    assert not undescribed.apart("text", share)
-    assert gate(model, "text", "image", "instance").lift is not None
+    assert 0.5 < shares["image"] < 0.9  # some have a sound
+    assert gate(model, "text", "image", "instance").lift in undescribed.LIFTS
+    assert gate(model, "image", "text", "instance").lift is None
     whole = gate(museum.model, "text", "image", "instance")
     assert whole.undescribed is not None
-    assert whole.lift is None
+    assert whole.lift in undescribed.LIFTS
 
 
 def test_a_hidden_question_is_not_told_by_what_it_left_alone(
