@@ -40,8 +40,8 @@ from graphretrieval.evaluation.results import (
 from graphretrieval.evaluation.slices import slices
 from graphretrieval.protocols import Progress, silent
 from graphretrieval.retriever import Retriever, corpus, open
+from graphretrieval.retriever.asking import node_queries, scorer_of
 from graphretrieval.retriever.corpus import Places
-from graphretrieval.retriever.gates import node_queries, scorer_of
 from graphretrieval.retriever.learn import align, weigh
 from graphretrieval.retriever.material import Material, embed
 from graphretrieval.retriever.model import Model

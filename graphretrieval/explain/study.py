@@ -33,7 +33,7 @@ from graphretrieval.explain import deletion
 from graphretrieval.protocols import Progress, silent
 from graphretrieval.rankers.ways import ways
 from graphretrieval.retriever import Retriever, open
-from graphretrieval.retriever.gates import node_queries, scorer_of
+from graphretrieval.retriever.asking import node_queries, scorer_of
 from graphretrieval.retriever.learn import align, weigh
 from graphretrieval.retriever.material import embed
 from graphretrieval.retriever.model import Model

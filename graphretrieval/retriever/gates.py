@@ -11,10 +11,9 @@ import numpy as np
 
 from graphretrieval import registry
 from graphretrieval.arrays import normalise
-from graphretrieval.folding import STOP_WORDS, is_han, telling, words
 from graphretrieval.protocols import GraphStore, Progress, Ranker, silent
-from graphretrieval.rankers.walks import Walker
 from graphretrieval.retriever import corpus, undescribed
+from graphretrieval.retriever.asking import Asked, Batch, excerpt, scorer_of
 from graphretrieval.retriever.likeness import choose, compared
 from graphretrieval.retriever.material import Material, variants
 from graphretrieval.retriever.model import (
@@ -25,11 +24,9 @@ from graphretrieval.retriever.model import (
     TEXT_KINDS,
     UNDESCRIBED,
     Model,
-    Vectors,
     scaled,
-    vectors_of,
 )
-from graphretrieval.retriever.score import Anchors, Queries, Scorer
+from graphretrieval.retriever.score import Queries, Scorer
 from graphretrieval.retriever.weighing import gate
 from graphretrieval.types import JSON, Array, Bools, Graph, Ints, TextContent
 
@@ -42,12 +39,6 @@ FEWEST_QUERIES = 5
 FEWEST_ALONE = 40
 # labelled texts to ask for categories with, where there are so many
 FEW_LABELLED = 60
-# candidates per query and column that a gate learns from
-MAX_CANDIDATES = 60
-# items they are chosen from: a weight does not change for more
-MAX_GALLERY = 4000
-# right answers that a query keeps among them: descriptions in dozens of languages say the same
-MAX_RIGHT = 8
 # one in so many new queries asks for what nobody described in its language, where there is such:
 # with half of them what is described was found at R@10 .46 instead of .59 (docs/decisions.md)
 BARE = 3
@@ -121,7 +112,7 @@ class _Weighing:
     relevance: str
     seed: int
     # what was asked by category, in all directions
-    classed: list[_Asked] = field(default_factory=list)
+    classed: list[Asked] = field(default_factory=list)
 
     def fit(
         self, relevance: str, kind: str, rows: Ints, new: Ints, targets: Sequence[str]
@@ -134,12 +125,12 @@ class _Weighing:
             return []
         if relevance == "instance":
             alone = self._scorer(corpus.without_nodes(self.material.messages, new), new)
-            asked = [_Batch.of_items(alone, self.material, rows, kind)]
+            asked = [Batch.of_items(alone, self.material, rows, kind)]
         else:
             labelled = _labelled(self.material, kind, rows, self.seed)
             if not len(labelled):
                 return list(targets)
-            asked = [_Batch.of_items(self._arrivals, self.material, labelled, kind)]
+            asked = [Batch.of_items(self._arrivals, self.material, labelled, kind)]
         if self.relevance == "instance":
             asked.append(self._known(kind, rows))
         left = []
@@ -175,7 +166,7 @@ class _Weighing:
             return
         bare = self._scorer(corpus.without_nodes(m.messages, np.append(rows, things)), rows)
         linked = corpus.linked(bare.walker.graph)
-        batch = _Batch.of_items(bare, m, rows, kind)
+        batch = Batch.of_items(bare, m, rows, kind)
         for target in split:
             gallery = _gallery(m, target, m.visible & ~linked)
             asked = batch.among(gallery, m, "instance", seed)
@@ -261,7 +252,7 @@ class _Weighing:
     def _scorer(self, graph: Graph, hidden: Ints) -> Scorer:
         return scorer_of(self.model, self.material, self.store, graph, self.raw, hidden)
 
-    def _known(self, kind: str, rows: Ints) -> _Batch:
+    def _known(self, kind: str, rows: Ints) -> Batch:
         """The collection's own: items with their links; for texts a few words typed from them."""
         m = self.material
         if kind in TEXT_KINDS:
@@ -271,12 +262,12 @@ class _Weighing:
         rows = rows[:MAX_KNOWN]
         encoder = self.model.encoders.get("text")
         if encoder is None or int(rows[0]) not in self.material.texts:
-            return _Batch.of_items(self._whole, self.material, rows, kind, known=True)
+            return Batch.of_items(self._whole, self.material, rows, kind, known=True)
         typed = [excerpt(self.material.texts[int(r)], seed=int(r)) for r in rows]
         features = encoder.encode([TextContent(text) for text in typed])
         raw = {b: scaled(b, x) for b, x in self.model.align("text", features).items()}
         queries = Queries("text", raw, typed, kind=kind)
-        return _Batch(self._whole, queries, self._whole.anchors(queries), rows, known=True)
+        return Batch(self._whole, queries, self._whole.anchors(queries), rows, known=True)
 
 
 def with_variants(material: Material, rows: Ints) -> Ints:
@@ -330,112 +321,10 @@ def _labelled(material: Material, kind: str, rows: Ints, seed: int) -> Ints:
     return np.asarray(rows)
 
 
-def scorer_of(
-    model: Model,
-    material: Material,
-    store: GraphStore,
-    graph: Graph,
-    raw: Mapping[str, Array],
-    hidden: Ints,
-) -> Scorer:
-    """A scorer that refines and walks over ``graph``, with ``hidden`` nodes no anchors."""
-    visible = material.visible.copy()
-    visible[hidden] = False
-    vectors = vectors_of(model, graph, material.places, raw)
-    return Scorer(model, vectors, store, Walker(graph), visible=visible, paths=material.paths)
-
-
-def node_queries(vectors: Vectors, rows: Ints, kind: str, texts: Mapping[int, str]) -> Queries:
-    """Stored items of one kind as queries that bring nothing but their content."""
-    modality = "text" if kind in TEXT_KINDS else kind
-    said = [texts.get(int(r), "") for r in rows] if modality == "text" else None
-    return Queries(modality, {b: x[rows] for b, x in vectors.raw.items()}, said, rows, kind)
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """Scored candidates of held-out queries: what a gate is fitted on."""
-
-    parts: Array = field(repr=False)  # (n, p)
-    right: Array = field(repr=False)  # (n,)
-    owner: Ints = field(repr=False)  # (n,)
-    known: Array = field(repr=False)  # (n,)
-    queries: int
-    gallery: int
-
-
-@dataclass(frozen=True)
-class _Batch:
-    """Queries made of items, with their anchors; ``rows`` are the items that stand behind them.
-
-    ``known`` ones are the collection's own, the others as good as new.
-    """
-
-    scorer: Scorer
-    queries: Queries
-    anchors: Anchors
-    rows: Ints
-    known: bool = False
-
-    @classmethod
-    def of_items(
-        cls, scorer: Scorer, material: Material, rows: Ints, kind: str, *, known: bool = False
-    ) -> _Batch:
-        """Items of one kind that ask by their content."""
-        queries = node_queries(scorer.vectors, rows, kind, material.texts)
-        return cls(scorer, queries, scorer.anchors(queries), rows, known)
-
-    def among(
-        self,
-        gallery: Ints,
-        material: Material,
-        relevance: str,
-        seed: int,
-        *,
-        marked: bool = False,
-    ) -> _Asked | None:
-        """Candidates for those queries that have right answers; None if none has.
-
-        Which of them are undescribed is only ``marked`` where it is not to be learned from.
-        """
-        right = corpus.relevance(material.graph, self.rows, gallery, relevance)
-        if len(gallery) > MAX_GALLERY:
-            drawn = np.random.default_rng(seed).random(len(gallery)) < MAX_GALLERY / len(gallery)
-            few = np.cumsum(right, axis=1) <= MAX_RIGHT
-            drawn = (drawn & ~right.any(axis=0)) | (right & few).any(axis=0)
-            gallery, right = gallery[drawn], right[:, drawn]
-        sure = self.scorer.known(self.anchors)
-        # a few words out of a long text may as well be another's: they teach nothing sure
-        asked = np.flatnonzero(right.any(axis=1) & ((sure >= 0.5) | (not self.known)))
-        if not len(asked):
-            return None
-        parts = self.scorer.parts(self.queries, gallery, self.anchors)[asked]  # (q, g, p)
-        if not marked:  # what a hidden question described would be told by it
-            parts[:, :, self.scorer.model.columns.index(UNDESCRIBED)] = 0
-        right = right[asked]
-        keep = _candidates(parts, right) & (gallery[None, :] != self.rows[asked][:, None])
-        owner = np.nonzero(keep)[0].astype(np.int64)
-        known = sure[asked][owner]
-        truth = right[keep].astype(np.float32)
-        return _Asked(parts[keep], truth, owner, known, len(asked), len(gallery))
-
-
-def excerpt(text: str, *, seed: int) -> str:
-    """A few words in a row, as somebody would type them who looks for what the text describes."""
-    rng = np.random.default_rng(seed)
-    said = [w for w in words(text) if w not in STOP_WORDS] or [text]
-    if is_han(said[0]):
-        run = "".join(telling(said[0]))
-        first = int(rng.integers(max(1, len(run) - 3)))
-        return run[first : first + 4]
-    start = int(rng.integers(max(1, len(said) - 1)))
-    return " ".join(said[start : start + int(rng.integers(2, 4))])
-
-
 def _fit_gate(
     model: Model,
     key: str,
-    found: Sequence[_Asked],
+    found: Sequence[Asked],
     report: dict[str, JSON],
     seed: int,
     absent: float = 0.0,
@@ -472,15 +361,3 @@ def _fit_gate(
 
 def _named(model: Model, values: Any) -> dict[str, JSON]:
     return {name: round(float(v), 4) for name, v in zip(model.columns, values, strict=True)}
-
-
-def _candidates(parts: Array, right: Bools) -> Bools:
-    """The best of each column, and all right answers: what a search would consider."""
-    q, g, p = parts.shape
-    if g <= 4 * MAX_CANDIDATES:
-        return np.ones((q, g), np.bool_)
-    keep = right.copy()
-    for column in range(p):
-        best = np.argpartition(-parts[:, :, column], MAX_CANDIDATES, axis=1)[:, :MAX_CANDIDATES]
-        np.put_along_axis(keep, best, True, axis=1)
-    return keep
