@@ -175,9 +175,11 @@ class _Weighing:
             key, share = f"{kind}>{target}>{UNDESCRIBED}", self._described[target]
             absent = share / (1 - share)
             _fit_gate(self.model, key, [asked], self.report, seed, absent, by_share=False)
+            if target == "text":
+                continue
             gallery = _gallery(m, target, m.visible)
             every = batch.among(gallery, m, "instance", seed, marked=True)
-            if target != "text" and every is not None:
+            if every is not None:
                 self.model.meta.setdefault("lift", {})[key] = undescribed.lift(
                     gate(self.model, kind, target, "instance"),
                     self.model.columns,
