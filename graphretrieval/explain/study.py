@@ -159,30 +159,35 @@ def study(
     Raises:
         NothingToLearn: no hit has a path with an edge, and another edge beside it.
     """
-    found = _of_split(kb, plan, hits, limit_s, same_relation, seed, progress)
-    for another in range(seed + 1, seed + SPLITS):
-        wanted, left_s = hits - len(found.cases), limit_s - found.seconds
-        if wanted <= 0 or left_s <= 0:
+    found: Study | None = None
+    for split in range(seed, seed + SPLITS):
+        wanted = hits - (len(found.cases) if found else 0)
+        left_s = limit_s - (found.seconds if found else 0)
+        if found and (wanted <= 0 or left_s <= 0):
             break
-        found += _of_split(kb, plan, wanted, left_s, same_relation, another, progress)
+        more = compare(
+            kb,
+            *_learned(kb, plan, split, progress),
+            hits=wanted,
+            limit_s=left_s,
+            same_relation=same_relation,
+            seed=split,
+            progress=progress,
+        )
+        found = found + more if found else more
+    assert found is not None
     return found
 
 
-def _of_split(
-    kb: Retriever,
-    plan: Plan,
-    hits: int,
-    limit_s: float,
-    same_relation: bool,
-    seed: int,
-    progress: Progress,
-) -> Study:
+def _learned(kb: Retriever, plan: Plan, seed: int, progress: Progress) -> tuple[Model, Trial]:
+    """A split, and what is learned of its training items."""
     graph, nodes = protocols.restricted(kb, plan)
     trial, encoders = protocols.prepare(kb, graph, nodes, plan, seed, progress)
-    aligned = align(trial.material, encoders, kb.config, seed=seed, progress=progress)
+    material = trial.material
+    aligned = align(material, encoders, kb.config, seed=seed, progress=progress)
     model = weigh(
         aligned,
-        trial.material,
+        material,
         encoders,
         kb.store,
         kb.config,
@@ -190,16 +195,7 @@ def _of_split(
         seed=seed,
         progress=progress,
     )
-    return compare(
-        kb,
-        model,
-        trial,
-        hits=hits,
-        limit_s=limit_s,
-        same_relation=same_relation,
-        seed=seed,
-        progress=progress,
-    )
+    return model, trial
 
 
 def compare(
