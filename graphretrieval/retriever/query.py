@@ -33,6 +33,8 @@ from graphretrieval.types import (
 
 # nearest vectors that are scored in full beside all that walks reach
 CANDIDATES = 200
+# so few undescribed items are looked through one by one
+FEW = 1000
 # a store's own index is asked for so many times as many
 MORE = 4
 # best candidates among which a diverse answer is chosen
@@ -238,8 +240,15 @@ class Searcher:
         By the weights of the described, and where the undescribed have others, by these as well.
         """
         found = [self._nearest_to(self._joined(posed), target, k, allowed)]
+        rows = self.vectors.places.rows[target]
         if any(p.gate.lift is not None for p in posed):
-            found.append(self._nearest_to(self._joined(posed, True), target, k, allowed))
+            alone = rows[self.scorer.undescribed(rows) > 0]
+            if len(alone) <= FEW:
+                among = np.zeros(len(self.vectors.graph.ids), np.bool_)
+                among[alone] = True
+                allowed = among if allowed is None else among & allowed
+            if len(alone):
+                found.append(self._nearest_to(self._joined(posed, True), target, k, allowed))
         return np.concatenate(found)
 
     def _nearest_to(self, query: Array, target: str, k: int, allowed: Bools | None) -> Ints:
