@@ -138,7 +138,7 @@ class _Weighing:
             among, absent = self._in_category, 0.0
             if relevance == "instance":
                 among = self.material.visible
-                if target != "text" and target in self._described:
+                if self._apart(target):
                     share = self._described[target]
                     among, absent = among & self._linked, (1 - share) / share
             gallery = _gallery(self.material, target, among)
@@ -175,7 +175,7 @@ class _Weighing:
             key, share = f"{kind}>{target}>{UNDESCRIBED}", self._described[target]
             absent = share / (1 - share)
             _fit_gate(self.model, key, [asked], self.report, seed, absent, by_share=False)
-            if target == "text":
+            if not self._apart(target):
                 continue
             gallery = _gallery(m, target, m.visible)
             every = batch.among(gallery, m, "instance", seed, marked=True)
@@ -239,6 +239,10 @@ class _Weighing:
     @cached_property
     def _described(self) -> dict[str, float]:
         return undescribed.described(self.material, self._linked)
+
+    def _apart(self, target: str) -> bool:
+        """Whether what nothing links comes among the others by odds; never tried with texts."""
+        return target != "text" and target in self._described
 
     @cached_property
     def _in_category(self) -> Bools:

@@ -83,9 +83,8 @@ def test_where_nothing_is_described_content_ranks(lift: float | None) -> None:
     np.testing.assert_allclose(weighed, SPLIT.undescribed.weigh(some, 0.0))
 
 
-def test_the_few_that_are_undescribed_are_weighed_as_the_others_are() -> None:
-    few = replace(SPLIT, lift=None)
-    weighed, sure = few.weigh(candidates(), 0.0)
+def test_without_a_lift_the_undescribed_among_others_are_weighed_as_these_are() -> None:
+    weighed, sure = replace(SPLIT, lift=None).weigh(candidates(), 0.0)
     alike, as_sure = Gate(SPLIT.ranker, MARK).weigh(candidates(), 0.0)
     np.testing.assert_array_equal(weighed, alike)
     np.testing.assert_array_equal(sure, as_sure)
