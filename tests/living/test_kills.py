@@ -35,11 +35,13 @@ ROOT = Path(__file__).resolve().parents[2]
 INGEST = """
 n = kb.store.counts()["nodes"].get("text", 0)
 folder = Path(sys.argv[2])
+half_written = folder.parent / "half written"  # a file that a kill has torn is refused, as it must
 while True:
     n += 1
     for i in range(5):
-        (folder / f"note{n}-{i}.txt").write_text(f"topic{n % 8} note {n} part {i}")
-    kb.add(folder)
+        half_written.write_text(f"topic{n % 8} note {n} part {i}")
+        half_written.rename(folder / f"note{n}-{i}.txt")
+    assert not kb.add(folder).refused
     say(sorted(p.name for p in folder.glob("*.txt")))
 """
 REFIT = """
