@@ -1,8 +1,9 @@
 """Pairs that a link may be missing between, and how sure that is.
 
-Candidates are near each other in the learned spaces. How sure one is comes from links of the same
-collection that are hidden for the purpose: a logistic curve over likeness and common neighbours,
-fitted to whether a hidden link was behind it, and to what people decided before.
+Candidates are near each other in the learned spaces, or one occurs together with what the other is
+linked to. How sure one is comes from links of the same collection that are hidden for the purpose:
+a logistic curve over likeness, common neighbours and co-occurrence, fitted to whether a hidden link
+was behind it, and to what people decided before.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from graphretrieval.arrays import Csr, adjacency, top_k
 from graphretrieval.errors import NotFitted, NothingToLearn
 from graphretrieval.gnn.messages import Typed
 from graphretrieval.gnn.similar import Similar
+from graphretrieval.rankers.cooccurrence import Cooccurrence
 from graphretrieval.retriever import Retriever
 from graphretrieval.retriever.corpus import Places
 from graphretrieval.retriever.fresh import catch_up, still_similar
@@ -49,7 +51,13 @@ HIDDEN, FEWEST = 400, 12
 DECIDED = 5.0
 # levels of categories that are climbed; a circle of them ends there
 DEEPEST = 20
-FEATURES = ("content alike", "surroundings alike", "one is where the other is linked", "neighbours")
+FEATURES = (
+    "content alike",
+    "surroundings alike",
+    "one is where the other is linked",
+    "neighbours",
+    "together",
+)
 
 
 @dataclass(frozen=True)
@@ -126,8 +134,8 @@ class View:
         keep[edges] = False
         return View.over(self.model, self.graph.with_edges(keep), self.unscaled, self.similar)
 
-    def features(self, a: Ints, b: Ints) -> Array:
-        """What is known of pairs ``(p, 4)``; columns as :data:`FEATURES`."""
+    def features(self, type: str, a: Ints, b: Ints) -> Array:
+        """What is known of links from a to b ``(p, 5)``; columns as :data:`FEATURES`."""
         ra, rb, fa, fb = self.raw[a], self.raw[b], self.refined[a], self.refined[b]
         out = np.empty((len(a), len(FEATURES)), np.float32)
         out[:, 0] = np.einsum("pd,pd->p", ra, rb)
@@ -135,7 +143,21 @@ class View:
         out[:, 2] = np.maximum(np.einsum("pd,pd->p", ra, fb), np.einsum("pd,pd->p", fa, rb))
         out[:, 3] = [len(self.common(int(x), int(y))) for x, y in zip(a, b, strict=True)]
         np.log1p(out[:, 3], out=out[:, 3])
+        counted = self.cooccurrence(type)
+        out[:, 4] = counted.of_pairs(a, b)
+        if type == RELATED_TO:  # says the same both ways
+            out[:, 4] += counted.of_pairs(b, a)
         return out
+
+    def cooccurrence(self, type: str) -> Cooccurrence:
+        """Which ends of such links occur together."""
+        if type not in self._counted:
+            self._counted[type] = Cooccurrence.of(self.graph, type)
+        return self._counted[type]
+
+    @cached_property
+    def _counted(self) -> dict[str, Cooccurrence]:
+        return {}
 
     def common(self, a: int, b: int) -> Ints:
         """Nodes that both are linked to."""
@@ -157,10 +179,29 @@ class View:
         scores += self.raw[sources] @ self.raw[targets].T
         scores[sources[:, None] == targets[None, :]] = -np.inf
         scores[known] = -np.inf
-        values, at = top_k(scores, NEAREST)
-        owner = np.repeat(np.arange(len(sources)), values.shape[1])
-        keep = np.isfinite(values.ravel())
-        return sources[owner[keep]], targets[at.ravel()[keep]]
+        return _best(scores, sources, targets)
+
+    def together(
+        self, type: str, sources: Ints, targets: Ints, known: Bools, *, backwards: bool
+    ) -> tuple[Ints, Ints]:
+        """The same by what occurs together with what is linked already."""
+        counted = self.cooccurrence(type)
+        if not counted.ties.nnz:
+            return np.empty(0, np.int64), np.empty(0, np.int64)
+        if backwards:
+            scores = np.ascontiguousarray(counted.between(targets, sources).T)
+        else:
+            scores = counted.between(sources, targets)
+        scores[(scores <= 0) | known | (sources[:, None] == targets[None, :])] = -np.inf
+        return _best(scores, sources, targets)
+
+
+def _best(scores: Array, sources: Ints, targets: Ints) -> tuple[Ints, Ints]:
+    """Pairs of each source and its best targets, but those at −∞."""
+    values, at = top_k(scores, NEAREST)
+    owner = np.repeat(np.arange(len(sources)), values.shape[1])
+    keep = np.isfinite(values.ravel())
+    return sources[owner[keep]], targets[at.ravel()[keep]]
 
 
 def _ends(graph: Graph, type: str) -> list[tuple[Ints, Ints]]:
@@ -194,8 +235,11 @@ def _pairs(view: View, type: str, sources: Bools, seed: int = 0) -> tuple[Ints, 
             known = np.isin(rows[:, None] * n + asked[None, :], linked)
             if type == IN_CATEGORY:
                 known |= _implied(graph, rows, asked)
-            a, b = view.nearest(rows, asked, known)
-            out.append((b, a) if turned else (a, b))
+            for a, b in (
+                view.nearest(rows, asked, known),
+                view.together(type, rows, asked, known, backwards=bool(turned)),
+            ):
+                out.append((b, a) if turned else (a, b))
     if not out:
         return np.empty(0, np.int64), np.empty(0, np.int64)
     a, b = (np.concatenate(x) for x in zip(*out, strict=True))
@@ -229,12 +273,12 @@ def _implied(graph: Graph, items: Ints, categories: Ints) -> Bools:
 class Curve:
     """Features → probability, and how it did on pairs it was not fitted to."""
 
-    weights: npt.NDArray[np.float64]  # (5,): the last is the offset
-    scale: Array  # (4,)
+    weights: npt.NDArray[np.float64]  # (6,): the last is the offset
+    scale: Array  # (5,)
     reliability: dict[str, JSON]
 
     def __call__(self, features: Array) -> npt.NDArray[np.float64]:
-        """Probabilities ``(p,)`` of pairs with these features ``(p, 4)``."""
+        """Probabilities ``(p,)`` of pairs with these features ``(p, 5)``."""
         z = (features / self.scale) @ self.weights[:-1] + self.weights[-1]
         return np.asarray(1 / (1 + np.exp(-z)))
 
@@ -273,7 +317,7 @@ def learned(view: View, type: str, decided: Sequence[Mapping[str, JSON]] = ()) -
             f"hidden {type} links are not found again by what was learned",
             remedy="fit again, or propose another type",
         )
-    x = blind.features(a, b)
+    x = blind.features(type, a, b)
     scale = np.maximum(x.std(axis=0), 1e-6)
     side = rng.permutation(n)[a] % 2 == 0  # a source's candidates stay together
     said = np.zeros(len(a))
@@ -313,7 +357,7 @@ def _decided(view: View, type: str, decided: Sequence[Mapping[str, JSON]]) -> tu
     links: list[Link] = [(d["src"], d["type"], d["dst"]) for d in standing]
     hidden = positions(view.graph, links)
     blind = view.without(hidden) if len(hidden) else view
-    return blind.features(a, b), verdict
+    return blind.features(type, a, b), verdict
 
 
 def _logistic(
@@ -349,7 +393,7 @@ def candidates(
     a, b = _pairs(view, type, asked)
     if not len(a):
         return
-    x = view.features(a, b)
+    x = view.features(type, a, b)
     sure = curve(x)
     for i in np.argsort(-sure, kind="stable"):
         src, dst = graph.ids[a[i]], graph.ids[b[i]]
@@ -357,11 +401,11 @@ def candidates(
             continue
         item = a[i] if type == IN_CATEGORY else (a[i] if degree[a[i]] <= degree[b[i]] else b[i])
         useful = float(4 * sure[i] * (1 - sure[i]) * (1 + 1 / (1 + degree[item])) / 2)
-        reasons = _reasons(view, curve, x[i], int(a[i]), int(b[i]))
+        reasons = _reasons(view, type, curve, x[i], int(a[i]), int(b[i]))
         yield useful, Proposal(id_of(src, type, dst), src, type, dst, float(sure[i]), reasons)
 
 
-def _reasons(view: View, curve: Curve, x: Array, a: int, b: int) -> tuple[str, ...]:
+def _reasons(view: View, type: str, curve: Curve, x: Array, a: int, b: int) -> tuple[str, ...]:
     """What speaks for a pair, the strongest first."""
     worth = x / curve.scale * curve.weights[:-1]
     out = []
@@ -369,9 +413,17 @@ def _reasons(view: View, curve: Curve, x: Array, a: int, b: int) -> tuple[str, .
         if worth[i] <= 0 or x[i] <= 0:
             continue
         if FEATURES[i] == "neighbours":
-            shared = [view.graph.ids[int(c)] for c in view.common(a, b)]
-            more = f" and {len(shared) - 3} more" if len(shared) > 3 else ""
-            out.append(f"both are linked to {', '.join(shared[:3])}{more}")
+            out.append(f"both are linked to {_some(view, view.common(a, b))}")
+        elif FEATURES[i] == "together":
+            counted = view.cooccurrence(type)
+            ends = np.concatenate([counted.heard(a, b), counted.heard(b, a)])
+            out.append(f"often occurs together with {_some(view, ends)}")
         else:
             out.append(f"{FEATURES[i]} ({x[i]:.2f})")
     return tuple(out) or (f"{FEATURES[0]} ({x[0]:.2f}), among the nearest",)
+
+
+def _some(view: View, rows: Ints) -> str:
+    """A few by name."""
+    more = f" and {len(rows) - 3} more" if len(rows) > 3 else ""
+    return ", ".join(view.graph.ids[int(row)] for row in rows[:3]) + more

@@ -7,6 +7,8 @@ no_path   refined vectors, but no walks
 rewired   each relation's targets permuted at random: same degrees, no meaning
 dropped   half of the edges are missing
 
+and, where missing links are ranked, ``no_cooccurrence``: ends that occur together say nothing.
+
 Noise is what a real graph has of its own: some edges lead somewhere else (rewired 10 % to 50 %),
 or an item is made known by false edges from everywhere (poisoned, 1 % of each relation's edges).
 What aligners learn from is changed only where labels are few, as these travel along edges.
@@ -24,6 +26,7 @@ from graphretrieval.retriever.material import Material
 from graphretrieval.types import Graph
 
 CONTROLS = ("full", "no_graph", "no_gnn", "no_path", "rewired", "dropped")
+NO_COOCCURRENCE = "no_cooccurrence"
 DROPPED_SHARE = 0.5
 _REWIRED = {"rewired 10%": 0.1, "rewired 30%": 0.3, "rewired 50%": 0.5}
 POISONED = "poisoned 1%"
@@ -42,6 +45,8 @@ def controlled(
         return material, config.replace(refiner="none")
     if control == "no_path":
         return replace(material, paths=False), config
+    if control == NO_COOCCURRENCE:
+        return replace(material, cooccurrence=False), config
     if control == "rewired":
         return replace(material, messages=rewired(graph, seed)), config
     if control in _REWIRED:

@@ -24,7 +24,13 @@ from graphretrieval.errors import NotFitted, NothingToLearn, QueryError
 from graphretrieval.evaluation import missing
 from graphretrieval.evaluation.calibration import Told, calibration
 from graphretrieval.evaluation.connected import Asked, connected
-from graphretrieval.evaluation.controls import CONTROLS, NOISE, controlled, learned_from
+from graphretrieval.evaluation.controls import (
+    CONTROLS,
+    NO_COOCCURRENCE,
+    NOISE,
+    controlled,
+    learned_from,
+)
 from graphretrieval.evaluation.links import link_runs
 from graphretrieval.evaluation.results import (
     COMPARED,
@@ -223,7 +229,10 @@ def _runs(
 
 
 def _controls(plan: Plan) -> tuple[str, ...]:
-    return (*(CONTROLS if plan.controls else CONTROLS[:1]), *(NOISE if plan.noise else ()))
+    controls = CONTROLS if plan.controls else CONTROLS[:1]
+    if plan.controls and plan.protocol == "links":
+        controls = (*controls, NO_COOCCURRENCE)
+    return (*controls, *(NOISE if plan.noise else ()))
 
 
 def _relevance(plan: Plan) -> str:

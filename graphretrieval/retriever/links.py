@@ -16,6 +16,7 @@ from scipy.sparse import csr_matrix, diags_array
 
 from graphretrieval import registry
 from graphretrieval.protocols import Ranker
+from graphretrieval.rankers.cooccurrence import Cooccurrence
 from graphretrieval.rankers.pagerank import pagerank
 from graphretrieval.rankers.walks import Walker
 from graphretrieval.retriever.material import Material
@@ -23,8 +24,9 @@ from graphretrieval.retriever.model import Model, vectors_of
 from graphretrieval.types import Array, Bools, Graph, Ints
 
 #: What is measured beside the vectors of each block: the strongest walk, neighbours in common,
-#: personalised PageRank, and whether a node ends such links at all.
-SHAPE = ("path", "neighbours", "pagerank", "usual")
+#: personalised PageRank, whether a node ends such links at all, and whether it occurs together with
+#: what is linked already.
+SHAPE = ("path", "neighbours", "pagerank", "usual", "together")
 # hidden links of a relation that a ranker is fitted on, and what they are sought among
 MOST, GALLERY = 200, 500
 # with fewer links of its own a relation is ranked as all are together
@@ -105,9 +107,10 @@ class LinkScorer:
     def __init__(
         self, model: Model, graph: Graph, material: Material, raw: Mapping[str, Array]
     ) -> None:
-        self.graph, self.paths = graph, material.paths
+        self.graph, self.paths, self.cooccurrence = graph, material.paths, material.cooccurrence
         self.vectors = vectors_of(model, graph, material.places, raw)
         self.walker = Walker(graph)
+        self._counted: dict[str, Cooccurrence] = {}
 
     def columns_of(self, asked: Asked) -> Array:
         """``(q, g, p)`` of every node of the gallery for every query.
@@ -139,7 +142,16 @@ class LinkScorer:
         end = self.graph.src if asked.backwards else self.graph.dst
         usual = np.isin(g, end[edges]).astype(np.float32)
         rank = np.log1p(met[:, g].toarray() * both.shape[0])
-        return [path, common, rank, np.broadcast_to(usual, none.shape)]
+        out = [path, common, rank, np.broadcast_to(usual, none.shape)]
+        return [*out, self._together(asked) if self.cooccurrence else none]
+
+    def _together(self, asked: Asked) -> Array:
+        counted = self._counted.get(asked.relation)
+        if counted is None:
+            counted = self._counted[asked.relation] = Cooccurrence.of(self.graph, asked.relation)
+        if asked.backwards:
+            return counted.between(asked.gallery, asked.queries).T
+        return counted.between(asked.queries, asked.gallery)
 
     @cached_property
     def _both(self) -> csr_matrix:
@@ -189,7 +201,7 @@ def fit_links(
         for key in (key_of(question), question.name):
             by.setdefault(key, []).append(table)
     return {
-        key: _ranker(some, seed)
+        key: _ranker(some, seed, alike=bool(key))
         for key, some in by.items()
         if not key or sum(t.queries for t in some) >= FEWEST
     }
@@ -230,15 +242,21 @@ def _table(scorer: LinkScorer, question: Asked) -> _Table:
     return _Table(columns[keep], question.right[keep].astype(np.float32), owner, len(columns))
 
 
-def _ranker(tables: Sequence[_Table], seed: int) -> Ranker:
+def _ranker(tables: Sequence[_Table], seed: int, *, alike: bool) -> Ranker:
+    """Of questions of one relation (``alike``): another's may have no ends that occur together."""
     ranker: Ranker = registry.resolve("ranker", "fusion")()
+    parts = np.concatenate([t.parts for t in tables])
+    together = parts.shape[1] - len(SHAPE) + SHAPE.index("together")
+    if not alike:
+        parts[:, together] = 0
     first = np.cumsum([0, *(t.queries for t in tables)])
     owner = np.concatenate([t.owner + n for t, n in zip(tables, first, strict=False)])
     return ranker.fit(
-        np.concatenate([t.parts for t in tables]),
+        parts,
         np.concatenate([t.right for t in tables]),
         owner,
         np.zeros(len(owner), np.float32),
+        optional=[[together]],
         seed=seed,
     )
 

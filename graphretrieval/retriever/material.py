@@ -34,8 +34,7 @@ class Material:
     the kind of a text, ``langs[row]`` its language; ``visible`` marks nodes that are in the
     collection as far as learning may know (test items of a protocol are not), ``validation`` those
     of them that choices are made by, ``held`` the texts among these that no encoder was fitted on.
-    ``paths`` is off
-    in the control without them.
+    ``paths`` and ``cooccurrence`` are off in the controls without them.
     """
 
     graph: Graph
@@ -50,6 +49,7 @@ class Material:
     validation: Bools
     held: Bools
     paths: bool = True
+    cooccurrence: bool = True
 
 
 def validation_of(graph: Graph, places: Places, visible: Bools, seed: int) -> Bools:

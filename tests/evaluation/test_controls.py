@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from graphretrieval.config import Config
 from graphretrieval.evaluation.controls import (
     CONTROLS,
+    NO_COOCCURRENCE,
     NOISE,
     POISONED_SHARE,
     controlled,
@@ -96,14 +97,15 @@ def test_dropping_leaves_half_of_the_true_edges() -> None:
 def test_each_control_takes_one_thing_away() -> None:
     g = graph()
     given = material(g)
-    for control in (*CONTROLS, *NOISE):
+    for control in (*CONTROLS, NO_COOCCURRENCE, *NOISE):
         found, config = controlled(given, Config(), control, 0)
         assert found.graph is g  # what aligners learn from
         edges = len(found.messages.src)
         assert edges == {"no_graph": 0}.get(control, edges)
-        same = control in ("full", "no_gnn", "no_path")
+        same = control in ("full", "no_gnn", "no_path", NO_COOCCURRENCE)
         assert (found.messages is g) is same
         assert found.paths is (control != "no_path")
+        assert found.cooccurrence is (control != NO_COOCCURRENCE)
         assert (config["refiner"] == "none") is (control == "no_gnn")
 
 

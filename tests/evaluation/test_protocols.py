@@ -261,6 +261,8 @@ def test_hidden_links_are_found_by_the_links_that_are_left(base: gr.Retriever) -
     found = evaluate(base, Plan("links", controls=True))
     means = {name: about["mean_map"] for name, about in found.summary.items()}
     assert means["full"] > max(means["no_graph"], means["rewired"])
+    # every item is in one category here: there is nothing that occurs together
+    assert means["no_cooccurrence"] == means["full"]
     assert {p["metric"] for p in found.paired} == {"map", "mrr", "recall@10"}
 
 

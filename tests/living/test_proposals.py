@@ -13,7 +13,7 @@ from graphretrieval.retriever import Retriever
 from graphretrieval.types import DESCRIBES, IN_CATEGORY, Edge, Node
 
 from .conftest import every_store
-from .world import descriptions
+from .world import TOPICS, descriptions
 
 
 @pytest.fixture
@@ -102,6 +102,28 @@ def test_shared_neighbours_are_named_among_the_reasons(learned: Retriever) -> No
     named = [r for p in found for r in p.reasons if r.startswith("both are linked to ")]
     assert named
     assert all(r.removeprefix("both are linked to ").split(",")[0] for r in named)
+
+
+def test_a_category_is_proposed_where_one_is_that_often_occurs_together_with_it(
+    learned: Retriever,
+) -> None:
+    """What is red is round as well, whatever the topic, and nothing else says so."""
+    red = [f"img{i:03d}" for i in range(90) if i // TOPICS % 2]
+    plain = [f"img{i:03d}" for i in range(90) if not i // TOPICS % 2]
+    lacking, whole = red[::5], [name for i, name in enumerate(red) if i % 5]
+    learned.store.upsert(
+        [Node(f"cat:{name}", "category", title=name) for name in ("red", "round", "plain")],
+        [
+            *(Edge(name, IN_CATEGORY, "cat:red") for name in red),
+            *(Edge(name, IN_CATEGORY, "cat:round") for name in whole),
+            *(Edge(name, IN_CATEGORY, "cat:plain") for name in plain),
+        ],
+    )
+    found = proposals.propose(learned, type=IN_CATEGORY, limit=1000)
+    sure = {(p.src, p.dst): p for p in found if p.dst == "cat:round" and p.confidence > 0.5}
+    assert set(sure) == {(name, "cat:round") for name in lacking}
+    for p in sure.values():
+        assert any(r.startswith("often occurs together with cat:red") for r in p.reasons)
 
 
 def test_confidence_is_calibrated_on_links_it_did_not_learn_from(learned: Retriever) -> None:

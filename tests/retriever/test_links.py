@@ -62,7 +62,7 @@ def test_each_hidden_link_is_asked_once_from_either_end_and_known_ones_are_left_
 
 
 def scorer(g: Graph, *, paths: bool = True) -> LinkScorer:
-    material: Any = SimpleNamespace(places=None, paths=paths)
+    material: Any = SimpleNamespace(places=None, paths=paths, cooccurrence=True)
     return LinkScorer(Model(), g, material, {})
 
 
@@ -85,11 +85,41 @@ def chain(n: int = 5) -> Graph:
 
 def test_what_is_near_by_links_scores_more_in_every_way() -> None:
     g = chain()
-    path, neighbours, pagerank, usual = scorer(g).columns_of(question(g, "FOUND", 0))[0].T
+    columns = scorer(g).columns_of(question(g, "FOUND", 0))[0].T
+    path, neighbours, pagerank, usual, together = columns
     assert path[1] > path[2] > path[3] > path[4] == 0  # walks have three edges at most
     assert pagerank[1] > pagerank[3] > pagerank[4] > 0
     assert neighbours[2] > neighbours[3] == 0  # the node between them
     np.testing.assert_array_equal(usual, [0, 1, 1, 1, 1])
+    assert not together.any()  # no picture is linked to two
+
+
+def test_where_an_items_categories_mates_are_counts_from_both_ends() -> None:
+    """Four in both of two categories, one in the first alone, three in a third."""
+    src = np.array([3, 3, 4, 4, 5, 5, 6, 6, 7, 8, 9, 10], np.int32)
+    dst = np.array([0, 1, 0, 1, 0, 1, 0, 1, 0, 2, 2, 2], np.int32)
+    kinds = np.array([0] * 3 + [1] * 8, np.int16)
+    zero = np.zeros(len(src), np.int16)
+    one = np.ones(len(src), np.float32)
+    names = ("category", "image")
+    g = Graph([f"n{i:02d}" for i in range(11)], names, kinds, ("IN_CATEGORY",), src, dst, zero, one)
+    both = []
+    for backwards, ask, among in ((False, [7], [0, 1, 2]), (True, [1], [7, 8, 9])):
+        none = np.zeros((1, 3), np.bool_)
+        asked_for = Asked(
+            "IN_CATEGORY",
+            "image",
+            "category",
+            backwards,
+            np.array(ask),
+            np.array(among),
+            none,
+            none,
+        )
+        both.append(scorer(g).columns_of(asked_for)[0][:, SHAPE.index("together")])
+    forwards, back = both
+    assert forwards[1] > 0 == forwards[0] == forwards[2]
+    np.testing.assert_allclose(back, [forwards[1], 0, 0])
 
 
 def test_four_steps_of_pagerank_are_those_of_the_definition() -> None:

@@ -83,10 +83,11 @@ const way = id => id.replace(/^cat:/, "").replaceAll("/", " / ");
 
 // reasons come in English and with ids
 function reason(text) {
-  const shared = /^both are linked to (.*?)(?: and (\d+) more)?$/.exec(text);
-  if (shared) {
-    const names = shared[1].split(", ").map(way).join(lang() === "zh" ? "、" : ", ");
-    return shared[2] ? t("sharedMore", names, shared[2]) : t("shared", names);
+  const named = /^(both are linked to|often occurs together with) (.*?)(?: and (\d+) more)?$/.exec(text);
+  if (named) {
+    const about = named[1].startsWith("both") ? "shared" : "together";
+    const names = named[2].split(", ").map(way).join(lang() === "zh" ? "、" : ", ");
+    return named[3] ? t(`${about}More`, names, named[3]) : t(about, names);
   }
   const measured = /^(.+) \((.+)\)/.exec(text);
   return measured ? `${t(measured[1])} (${measured[2]})` : text;
