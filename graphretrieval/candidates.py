@@ -57,6 +57,7 @@ FEATURES = (
     "one is where the other is linked",
     "neighbours",
     "together",
+    "many are linked to it",
 )
 
 
@@ -135,7 +136,7 @@ class View:
         return View.over(self.model, self.graph.with_edges(keep), self.unscaled, self.similar)
 
     def features(self, type: str, a: Ints, b: Ints) -> Array:
-        """What is known of links from a to b ``(p, 5)``; columns as :data:`FEATURES`."""
+        """What is known of links from a to b ``(p, 6)``; columns as :data:`FEATURES`."""
         ra, rb, fa, fb = self.raw[a], self.raw[b], self.refined[a], self.refined[b]
         out = np.empty((len(a), len(FEATURES)), np.float32)
         out[:, 0] = np.einsum("pd,pd->p", ra, rb)
@@ -147,6 +148,8 @@ class View:
         out[:, 4] = counted.of_pairs(a, b)
         if type == RELATED_TO:  # says the same both ways
             out[:, 4] += counted.of_pairs(b, a)
+        edges = self.graph.edges_of(type)
+        out[:, 5] = np.log1p(np.bincount(self.graph.dst[edges], minlength=len(self.raw)))[b]
         return out
 
     def cooccurrence(self, type: str) -> Cooccurrence:
@@ -186,13 +189,14 @@ class View:
     ) -> tuple[Ints, Ints]:
         """The same by what occurs together with what is linked already."""
         counted = self.cooccurrence(type)
-        if not counted.ties.nnz:
+        if not counted.met.nnz:
             return np.empty(0, np.int64), np.empty(0, np.int64)
         if backwards:
             scores = np.ascontiguousarray(counted.between(targets, sources).T)
         else:
             scores = counted.between(sources, targets)
         scores[(scores <= 0) | known | (sources[:, None] == targets[None, :])] = -np.inf
+        scores += np.log(np.maximum(counted.share[targets], 1e-9))  # many are in it anyway
         return _best(scores, sources, targets)
 
 
@@ -273,12 +277,12 @@ def _implied(graph: Graph, items: Ints, categories: Ints) -> Bools:
 class Curve:
     """Features → probability, and how it did on pairs it was not fitted to."""
 
-    weights: npt.NDArray[np.float64]  # (6,): the last is the offset
-    scale: Array  # (5,)
+    weights: npt.NDArray[np.float64]  # (7,): the last is the offset
+    scale: Array  # (6,)
     reliability: dict[str, JSON]
 
     def __call__(self, features: Array) -> npt.NDArray[np.float64]:
-        """Probabilities ``(p,)`` of pairs with these features ``(p, 5)``."""
+        """Probabilities ``(p,)`` of pairs with these features ``(p, 6)``."""
         z = (features / self.scale) @ self.weights[:-1] + self.weights[-1]
         return np.asarray(1 / (1 + np.exp(-z)))
 
@@ -416,8 +420,10 @@ def _reasons(view: View, type: str, curve: Curve, x: Array, a: int, b: int) -> t
             out.append(f"both are linked to {_some(view, view.common(a, b))}")
         elif FEATURES[i] == "together":
             counted = view.cooccurrence(type)
-            ends = np.concatenate([counted.heard(a, b), counted.heard(b, a)])
+            ends = np.concatenate([counted.company(a, b), counted.company(b, a)])
             out.append(f"often occurs together with {_some(view, ends)}")
+        elif FEATURES[i] == "many are linked to it":
+            out.append(f"{FEATURES[i]} ({round(float(np.expm1(x[i])))})")
         else:
             out.append(f"{FEATURES[i]} ({x[i]:.2f})")
     return tuple(out) or (f"{FEATURES[0]} ({x[0]:.2f}), among the nearest",)

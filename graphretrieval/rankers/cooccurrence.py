@@ -1,8 +1,9 @@
 """Which ends of a relation occur together: what is in one category is often in another as well.
 
-Two categories are tied as far as more items are in both than chance would put there. An item that
-is in one of them, and a category, are then worth the sum of the ties from the item's categories to
-it. The same holds for the ends of any relation: places that a text mentions, sources it cites.
+Two categories go together as far as more items are in both than chance would put there; where they
+never meet though both are large, they keep out each other. What an item's categories say of one
+more is the mean of that. The same holds for the ends of any relation: places that a text mentions,
+the picture and the sound that it describes.
 """
 
 from __future__ import annotations
@@ -17,49 +18,79 @@ from graphretrieval.types import Array, Graph, Ints
 
 #: A node with more ends says nothing of which of them belong together.
 MOST = 100
-#: Ends that met fewer times may have met by chance.
-FEWEST = 2
+#: Where fewer of the links than this share have company, most nodes are meant to have one end: that
+#: two never met says nothing there.
+COMPANY = 0.5
+#: Meetings added to those seen and to those expected: a rare end that never met another may yet.
+PRIOR = 0.1
 
 
 @dataclass(frozen=True)
 class Cooccurrence:
-    """Ties between the ends of one relation, and who links to which of them."""
+    """How the ends of one relation go together, and who links to which of them.
+
+    Two ends go together by log((met + a) / (expected + a)), the ratio of meetings to what chance
+    would have, shrunk where both are few (after DuMouchel 1999), with a = :data:`PRIOR`.
+    """
 
     #: ``(n, n)`` 0 or 1, from source to end.
     links: csr_matrix = field(repr=False)
-    #: ``(n, n)`` from 0 to 1, symmetric: normalised pointwise mutual information (Bouma 2009).
-    ties: csr_matrix = field(repr=False)
+    #: ``(n, n)`` log(1 + met / a), symmetric; an end does not meet itself.
+    met: csr_matrix = field(repr=False)
+    #: ``(n,)`` links to each end over the root of all sources: the product of two is what chance
+    #: would have. All 0 where only meetings count; ``met`` is then above chance already.
+    share: Array = field(repr=False)
 
     @classmethod
     def of(cls, graph: Graph, relation: str) -> Self:
         """Counted over all nodes that such edges leave."""
         n, edges = len(graph.ids), graph.edges_of(relation)
         src, dst = graph.src[edges].astype(np.int64), graph.dst[edges].astype(np.int64)
-        few = np.bincount(src, minlength=n)[src] <= MOST
-        src, dst = src[few], dst[few]
+        kept = np.bincount(src, minlength=n)[src] <= MOST
+        src, dst = src[kept], dst[kept]
         links = csr_matrix((np.ones(len(src), np.float32), (src, dst)), (n, n))
         links.data[:] = 1
-        n_sources = len(np.unique(src))
         met = (links.T @ links).tocoo()
-        of = np.bincount(links.indices, minlength=n) / max(n_sources, 1)
-        # where all link to both, that they meet says nothing
-        kept = (met.row != met.col) & (met.data >= FEWEST) & (met.data < n_sources)
-        a, b, share = met.row[kept], met.col[kept], met.data[kept] / n_sources
-        strength = np.log(share / (of[a] * of[b])) / -np.log(share)
-        up = strength > 0
-        ties = csr_matrix((strength[up].astype(np.float32), (a[up], b[up])), (n, n))
-        return cls(links, ties)
+        apart = met.row != met.col
+        a, b, times = met.row[apart], met.col[apart], met.data[apart]
+        counts, several = np.bincount(links.indices, minlength=n), np.diff(links.indptr)
+        share = counts / np.sqrt(max(int(np.count_nonzero(several)), 1))
+        worth = np.log1p(times / PRIOR)
+        if several[several > 1].sum() < COMPANY * len(links.data):
+            worth = np.maximum(worth - np.log1p(share[a] * share[b] / PRIOR), 0)
+            share = np.zeros(n)
+        ties = csr_matrix((worth.astype(np.float32), (a, b)), (n, n))
+        ties.eliminate_zeros()
+        return cls(links, ties, share.astype(np.float32))
 
     def between(self, sources: Ints, ends: Ints) -> Array:
-        """Each source's links, by their ties to each end ``(s, e)``; its own link says nothing."""
-        return np.asarray((self.links[sources] @ self.ties[:, ends]).toarray(), np.float32)
+        """How each source's links go together with each end ``(s, e)``, 0 where it has none."""
+        own = self.links[sources]
+        # what chance would have depends on how many link to an end alone
+        shares, at = np.unique(self.share[ends], return_inverse=True)
+        here = np.unique(own.indices)
+        chance = own[:, here] @ np.log1p(np.outer(self.share[here], shares) / PRIOR)
+        met = (own @ self.met[:, ends]).toarray()
+        return np.asarray((met - chance[:, at]) / _several(own)[:, None], np.float32)
 
     def of_pairs(self, sources: Ints, ends: Ints) -> Array:
         """The same of pairs ``(p,)``."""
-        both = self.links[sources].multiply(self.ties[ends])
-        return np.asarray(both.sum(axis=1), np.float32).ravel()
+        own = self.links[sources]
+        met = np.asarray(own.multiply(self.met[ends]).sum(axis=1)).ravel()
+        other = np.repeat(self.share[ends], np.diff(own.indptr))
+        own.data = np.log1p(self.share[own.indices] * other / PRIOR)
+        chance = np.asarray(own.sum(axis=1)).ravel()
+        return np.asarray((met - chance) / _several(own), np.float32)
 
-    def heard(self, source: int, end: int) -> Ints:
-        """The source's links that are tied to an end, the most surely tied first."""
-        tied = self.links[[source]].multiply(self.ties[[end]]).tocoo()
-        return np.asarray(tied.col[np.argsort(-tied.data, kind="stable")], np.int64)
+    def company(self, source: int, end: int) -> Ints:
+        """The source's links that go together with an end, those first that do so most."""
+        own: Ints = self.links[[source]].indices.astype(np.int64)
+        met = np.asarray(self.met[[end]].toarray())[0, own]
+        worth = met - np.log1p(self.share[own] * self.share[end] / PRIOR)
+        order = np.argsort(-worth, kind="stable")
+        return own[order[worth[order] > 0]]
+
+
+def _several(own: csr_matrix) -> Ints:
+    """How many links each source has, 1 if none."""
+    return np.maximum(np.diff(own.indptr), 1)

@@ -79,6 +79,7 @@ const WORDS = {
   look: ["Look for missing links", "查找缺失的关联"], looking: ["Looking for missing links…", "正在查找缺失的关联……"],
   shared: ["both are linked to {0}", "都与 {0} 相连"], sharedMore: ["both are linked to {0} and {1} more", "都与 {0} 及另外 {1} 个节点相连"],
   together: ["often occurs together with {0}", "常与 {0} 同时出现"], togetherMore: ["often occurs together with {0} and {1} more", "常与 {0} 及另外 {1} 个节点同时出现"],
+  "many are linked to it": ["many are linked to it", "已有许多关联"],
   "content alike": ["content alike", "内容相似"], "surroundings alike": ["surroundings alike", "周边内容相似"], "one is where the other is linked": ["one is where the other is linked", "一方与另一方的关联对象相近"],
   inboxEmpty: ["Nothing is waiting to be judged.", "没有待审的关联。"],
   anyRelation: ["all relations", "所有关系"],
