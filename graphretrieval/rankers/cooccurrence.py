@@ -84,13 +84,15 @@ class Cooccurrence:
 
     def company(self, source: int, end: int) -> Ints:
         """The source's links that go together with an end, those first that do so most."""
-        own: Ints = self.links[[source]].indices.astype(np.int64)
+        own = self.links[[source]].indices
         met = np.asarray(self.met[[end]].toarray())[0, own]
         worth = met - np.log1p(self.share[own] * self.share[end] / PRIOR)
         order = np.argsort(-worth, kind="stable")
-        return own[order[worth[order] > 0]]
+        best: Ints = own[order[worth[order] > 0]].astype(np.int64)
+        return best
 
 
 def _several(own: csr_matrix) -> Ints:
     """How many links each source has, 1 if none."""
-    return np.maximum(np.diff(own.indptr), 1)
+    several: Ints = np.maximum(np.diff(own.indptr), 1)
+    return several

@@ -110,7 +110,7 @@ def test_a_category_is_proposed_where_one_is_that_often_occurs_together_with_it(
     """What is of a material is made by its technique, whatever the topic: only links say so."""
     names = [f"{kind}{i:03d}" for kind in ("img", "txt") for i in range(120)]
     group = {name: int(name[3:]) // TOPICS % 4 for name in names}
-    lacking = {name: f"cat:technique{group[name]}" for name in names[::23]}
+    lacking = {name: f"cat:technique{group[name]}" for name in names[1::24]}
     learned.store.upsert(
         [
             Node(f"cat:{kind}{g}", "category", title=f"{kind} {g}")
