@@ -111,6 +111,17 @@ class PosteriorAligner:
         posteriors = _spread(known, self.columns_[modality], self.categories_)
         return posteriors if self.project_ is None else posteriors @ self.project_
 
+    def embed_categories(self) -> Array:
+        """``(C, dim)``: what is in one category for certain, and in no other.
+
+        Raises:
+            NotFitted: nothing was learned yet.
+        """
+        self._require_fitted()
+        if self.project_ is None:
+            return np.eye(self.categories_, dtype=np.float32)
+        return self.project_
+
     def state(self) -> State:
         """Each modality's classifier, and the projection if there is one.
 

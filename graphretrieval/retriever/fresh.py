@@ -50,18 +50,16 @@ def _brought(modality: str, nodes: Sequence[Node]) -> dict[str, Array]:
 def _place_by_name(
     model: Model, nodes: Sequence[Node], places: Sequence[int], out: dict[str, Array]
 ) -> None:
-    """A node that is not searched lies where its name does; a category is one-hot of posteriors."""
+    """A node that is not searched lies where its name does, a category as its members do."""
     if Modality.TEXT in model.encoders:
         x = features.of_names(model.encoders[Modality.TEXT], nodes)
         for block, rows in model.align(Modality.TEXT, x).items():
             if block != PROBABILITIES:
                 out[block][places] = rows
-    column = {name: i for i, name in enumerate(model.categories)}
-    posteriors = out.get(PROBABILITIES)
-    if posteriors is not None and posteriors.shape[1] == len(column):
-        for place, node in zip(places, nodes, strict=True):
-            if node.id in column:
-                posteriors[place, column[node.id]] = 1
+    members = model.of_categories()
+    for place, node in zip(places, nodes, strict=True):
+        if node.id in members:
+            out[PROBABILITIES][place] = members[node.id]
 
 
 def catch_up(

@@ -70,6 +70,11 @@ class Model:
         """The blocks in which hubs are held back: those that are compared by cosine."""
         return [name for name in self.aligners if name != PROBABILITIES]
 
+    def of_categories(self) -> dict[str, Array]:
+        """Category → its vector ``(d,)`` among the posteriors."""
+        embed = getattr(self.aligners.get(PROBABILITIES), "embed_categories", None)
+        return {} if embed is None else dict(zip(self.categories, embed(), strict=True))
+
     def part_of(self, column: str) -> str:
         """The named part a column's contribution is added to in ``hit.parts``."""
         if column in (PATH, LEXICAL):
@@ -115,8 +120,8 @@ def embed_nodes(
     """Unscaled block vectors of all nodes, ``(n, d_block)``.
 
     Items are embedded by their features. Other nodes lie where their names do, in blocks that texts
-    have; a category is one-hot among the posteriors. ``name_features`` are ``(those nodes, d)``,
-    zeros for nodes without a name.
+    have; a category lies among the posteriors where what is in it for certain does.
+    ``name_features`` are ``(those nodes, d)``, zeros for nodes without a name.
     """
     n = len(graph.ids)
     out = {name: np.zeros((n, a.dim), np.float32) for name, a in model.aligners.items()}
@@ -128,19 +133,10 @@ def embed_nodes(
         for name, x in model.align("text", name_features).items():
             if name != PROBABILITIES:
                 out[name][places.at < 0] = x
-    if PROBABILITIES in out:
-        _one_hot(out[PROBABILITIES], graph, model.categories)
+    for name, x in model.of_categories().items():
+        if name in graph.row:
+            out[PROBABILITIES][graph.row[name]] = x
     return out
-
-
-def _one_hot(posteriors: Array, graph: Graph, categories: Sequence[str]) -> None:
-    if posteriors.shape[1] != len(categories):
-        return  # projected: single categories have no column of their own
-    for column, name in enumerate(categories):
-        row = graph.row.get(name)
-        if row is not None:
-            posteriors[row] = 0
-            posteriors[row, column] = 1
 
 
 def refine_nodes(model: Model, graph: Graph, raw: Mapping[str, Array]) -> dict[str, Array]:

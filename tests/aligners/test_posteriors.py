@@ -116,6 +116,9 @@ def test_many_categories_are_projected_so_that_inner_products_are_nearly_kept() 
     assert np.corrcoef((a @ b.T).ravel(), (c @ d.T).ravel())[0, 1] > 0.9
     back = PosteriorAligner.from_state(cut.state())
     np.testing.assert_array_equal(back.embed("text", features["text"]), d)
+    np.testing.assert_array_equal(a @ full.embed_categories().T, a)
+    likeliest = (c @ back.embed_categories().T).argmax(1)
+    assert (likeliest == a.argmax(1)).mean() > 0.8
 
 
 def test_left_out_scores_equal_refitting_without_the_fold() -> None:
