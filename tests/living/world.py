@@ -117,7 +117,8 @@ def node(name: str, modality: str, text: str) -> Node:
     """A node whose content is its text; pictures and sounds have a title instead."""
     if modality == "text":
         return Node(name, modality, text=text, lang="en")
-    key = hashlib.sha256(text.encode()).hexdigest()
+    # no picture has the bytes of a sound
+    key = hashlib.sha256(f"{modality} {text}".encode()).hexdigest()
     return Node(name, modality, title=text, sha256=key, collection="c")
 
 
