@@ -91,7 +91,8 @@ class SentenceModel:
 
         cut = [t[:4000] for t in texts]
         known = self._remembered
-        fresh = sorted({t for t in cut if t not in known}, key=len)  # alike in length: no padding
+        # alike in length, so that there is little padding; in an order that is always the same
+        fresh = sorted({t for t in cut if t not in known}, key=lambda t: (len(t), t))
         made: dict[str, Array] = {}
         count = 1 if len(fresh) < FEW else torch.get_num_threads()
         with torch.inference_mode(), using(count):

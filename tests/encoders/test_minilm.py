@@ -10,6 +10,7 @@ import sys
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -88,6 +89,23 @@ def test_a_folder_with_the_model_serves_as_well(tmp_path: Path) -> None:
     copy = shutil.copytree(where, tmp_path / "copy")
     a, b = (SentenceModel(str(w)).encode(["a lion"]) for w in (where, copy))
     np.testing.assert_array_equal(a, b)
+
+
+@here
+def test_texts_are_read_in_an_order_that_no_hash_decides(
+    model: SentenceModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+
+    def batch(texts: list[str]) -> Any:
+        read.extend(texts)
+        return np.ones((len(texts), model.dim), np.float32)
+
+    monkeypatch.setattr(model, "_batch", batch)
+    monkeypatch.setattr(model, "_remembered", {})
+    texts = [f"{word} {number}" for word in ("owl", "lion") for number in range(60)]
+    model.encode(texts[::-1])
+    assert read == sorted(texts, key=lambda t: (len(t), t))
 
 
 @here
