@@ -9,9 +9,9 @@ was behind it, and to what people decided before.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property, partial
 
 import numpy as np
 import numpy.typing as npt
@@ -152,15 +152,10 @@ class View:
         out[:, 5] = np.log1p(np.bincount(self.graph.dst[edges], minlength=len(self.raw)))[b]
         return out
 
-    def cooccurrence(self, type: str) -> Cooccurrence:
-        """Which ends of such links occur together."""
-        if type not in self._counted:
-            self._counted[type] = Cooccurrence.of(self.graph, type)
-        return self._counted[type]
-
     @cached_property
-    def _counted(self) -> dict[str, Cooccurrence]:
-        return {}
+    def cooccurrence(self) -> Callable[[str], Cooccurrence]:
+        """Of a relation: which of its ends occur together."""
+        return cache(partial(Cooccurrence.of, self.graph))
 
     def common(self, a: int, b: int) -> Ints:
         """Nodes that both are linked to."""
@@ -191,10 +186,7 @@ class View:
         counted = self.cooccurrence(type)
         if not counted.met.nnz:
             return np.empty(0, np.int64), np.empty(0, np.int64)
-        if backwards:
-            scores = np.ascontiguousarray(counted.between(targets, sources).T)
-        else:
-            scores = counted.between(sources, targets)
+        scores = counted.between(sources, targets, backwards=backwards)
         scores[(scores <= 0) | known | (sources[:, None] == targets[None, :])] = -np.inf
         scores += np.log(np.maximum(counted.share[targets], 1e-9))  # many are in it anyway
         return _best(scores, sources, targets)

@@ -57,28 +57,33 @@ class Cooccurrence:
         share = counts / np.sqrt(max(int(np.count_nonzero(several)), 1))
         worth = np.log1p(times / PRIOR)
         if several[several > 1].sum() < COMPANY * len(links.data):
-            worth = np.maximum(worth - np.log1p(share[a] * share[b] / PRIOR), 0)
+            worth = np.maximum(worth - _chance(share[a] * share[b]), 0)
             share = np.zeros(n)
         ties = csr_matrix((worth.astype(np.float32), (a, b)), (n, n))
         ties.eliminate_zeros()
         return cls(links, ties, share.astype(np.float32))
 
-    def between(self, sources: Ints, ends: Ints) -> Array:
-        """How each source's links go together with each end ``(s, e)``, 0 where it has none."""
+    def between(self, asking: Ints, asked: Ints, *, backwards: bool = False) -> Array:
+        """How each source's links go together with each end ``(s, e)``, 0 where it has none.
+
+        ``asking`` are the sources and ``asked`` the ends, or the other way round (``backwards``).
+        """
+        sources, ends = (asked, asking) if backwards else (asking, asked)
         own = self.links[sources]
         # what chance would have depends on how many link to an end alone
         shares, at = np.unique(self.share[ends], return_inverse=True)
         here = np.unique(own.indices)
-        chance = own[:, here] @ np.log1p(np.outer(self.share[here], shares) / PRIOR)
-        met = (own @ self.met[:, ends]).toarray()
-        return np.asarray((met - chance[:, at]) / _several(own)[:, None], np.float32)
+        chance = own[:, here] @ _chance(np.outer(self.share[here], shares))
+        met = (own @ self.met[ends].T).toarray()
+        out = np.asarray((met - chance[:, at]) / _several(own)[:, None], np.float32)
+        return np.ascontiguousarray(out.T) if backwards else out
 
     def of_pairs(self, sources: Ints, ends: Ints) -> Array:
         """The same of pairs ``(p,)``."""
         own = self.links[sources]
         met = np.asarray(own.multiply(self.met[ends]).sum(axis=1)).ravel()
         other = np.repeat(self.share[ends], np.diff(own.indptr))
-        own.data = np.log1p(self.share[own.indices] * other / PRIOR)
+        own.data = _chance(self.share[own.indices] * other)
         chance = np.asarray(own.sum(axis=1)).ravel()
         return np.asarray((met - chance) / _several(own), np.float32)
 
@@ -86,10 +91,15 @@ class Cooccurrence:
         """The source's links that go together with an end, those first that do so most."""
         own = self.links[[source]].indices
         met = np.asarray(self.met[[end]].toarray())[0, own]
-        worth = met - np.log1p(self.share[own] * self.share[end] / PRIOR)
+        worth = met - _chance(self.share[own] * self.share[end])
         order = np.argsort(-worth, kind="stable")
         best: Ints = own[order[worth[order] > 0]].astype(np.int64)
         return best
+
+
+def _chance(expected: Array) -> Array:
+    """What is owed to chance: log(1 + expected / a)."""
+    return np.asarray(np.log1p(expected / PRIOR))
 
 
 def _several(own: csr_matrix) -> Ints:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property, partial
 
 import numpy as np
 from scipy.sparse import csr_matrix, diags_array
@@ -110,7 +110,7 @@ class LinkScorer:
         self.graph, self.paths, self.cooccurrence = graph, material.paths, material.cooccurrence
         self.vectors = vectors_of(model, graph, material.places, raw)
         self.walker = Walker(graph)
-        self._counted: dict[str, Cooccurrence] = {}
+        self._together = cache(partial(Cooccurrence.of, graph))
 
     def columns_of(self, asked: Asked) -> Array:
         """``(q, g, p)`` of every node of the gallery for every query.
@@ -143,15 +143,10 @@ class LinkScorer:
         usual = np.isin(g, end[edges]).astype(np.float32)
         rank = np.log1p(met[:, g].toarray() * both.shape[0])
         out = [path, common, rank, np.broadcast_to(usual, none.shape)]
-        return [*out, self._together(asked) if self.cooccurrence else none]
-
-    def _together(self, asked: Asked) -> Array:
-        counted = self._counted.get(asked.relation)
-        if counted is None:
-            counted = self._counted[asked.relation] = Cooccurrence.of(self.graph, asked.relation)
-        if asked.backwards:
-            return counted.between(asked.gallery, asked.queries).T
-        return counted.between(asked.queries, asked.gallery)
+        if not self.cooccurrence:
+            return [*out, none]
+        together = self._together(asked.relation)
+        return [*out, together.between(q, g, backwards=asked.backwards)]
 
     @cached_property
     def _both(self) -> csr_matrix:

@@ -10,7 +10,7 @@ import pytest
 from graphretrieval import lifecycle, proposals
 from graphretrieval.errors import NothingToLearn, QueryError
 from graphretrieval.retriever import Retriever
-from graphretrieval.types import DESCRIBES, IN_CATEGORY, Edge, Node
+from graphretrieval.types import DESCRIBES, IN_CATEGORY, Edge, Hit, Node
 
 from .conftest import every_store
 from .world import TOPICS, descriptions
@@ -172,15 +172,22 @@ def test_a_type_with_too_few_links_is_refused_by_name_and_left_out_otherwise(
 
 @every_store
 def test_an_accepted_link_counts_in_the_next_search(learned: Retriever) -> None:
-    p = proposals.propose(learned, type=DESCRIBES, limit=1)[0]
-    before = {h.id: h.score for h in learned.search(node=p.src, target="image", k=120).hits}
+    def found(p: proposals.Proposal) -> Hit:
+        hits = learned.search(node=p.src, target="image", k=120).hits
+        return next(h for h in hits if h.id == p.dst)
+
+    # one that is not found by what it shows itself, which no link adds to
+    known = proposals.propose(learned, type=DESCRIBES, limit=50)
+    p, before = next((p, hit) for p in known for hit in [found(p)] if hit.path and hit.path.steps)
     decision = proposals.accept(learned, p.id, "ada")
     assert (decision["verdict"], decision["by"]) == ("accepted", "ada")
     edge = edge_of(learned, p)
     assert edge is not None
     assert (edge.status, edge.origin, edge.weight) == ("asserted", "user", 1.0)
-    after = {h.id: h.score for h in learned.search(node=p.src, target="image", k=120).hits}
-    assert after[p.dst] > before[p.dst]
+    after = found(p)
+    assert after.score > before.score
+    assert after.path is not None
+    assert [s.type for s in after.path.steps] == [DESCRIBES]
 
 
 @every_store
