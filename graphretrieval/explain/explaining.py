@@ -48,7 +48,6 @@ def explain(
         UnknownNode: no item has that id.
     """
     asked = _arguments(query)
-    asked["k"] = max(DEPTH, int(asked.get("k", 0)))
     with kb.asking(**asked) as question:
         found, posed, vectors = _explained(kb, question, hit, edges, paths)
         model = question.searcher.model
@@ -65,6 +64,7 @@ def _arguments(query: Answer | Mapping[str, Any] | str) -> dict[str, Any]:
     if not isinstance(query, Answer):
         return dict(query)
     out: dict[str, Any] = {"target": query.query["target"], "k": query.query["k"]}
+    out["diversity"] = query.query.get("diversity", 0.0)
     for term in query.query["terms"]:
         weight = float(term["weight"])
         name = term["kind"] if weight > 0 else "exclude"
@@ -80,8 +80,7 @@ def _explained(
     paths: int,
 ) -> tuple[Explanation, list[Posed], dict[str, Array]]:
     """All but the saliency, and what that needs: the terms and the hit's own vectors."""
-    found = question.candidates()
-    target, at = _place(kb, question, found, hit)
+    found, target, at = _place(kb, question, hit)
     f = found[target]
     row = int(f.rows[at])
     shown = _hit(kb, question, f, at)
@@ -105,22 +104,29 @@ def _explained(
 
 
 def _place(
-    kb: Retriever, question: Question, found: Mapping[str, Found], hit: Hit | str | None
-) -> tuple[str, int]:
-    """The hit's modality and its place among the candidates."""
+    kb: Retriever, question: Question, hit: Hit | str | None
+) -> tuple[dict[str, Found], str, int]:
+    """All candidates; the hit's modality and its place among them.
+
+    What the answer itself looked through, or more where the hit is not among these.
+    """
+    found = question.candidates()
     if hit is None:
-        order = question.searcher.ranking(found, question.k)
+        order = question.searcher.order(found, question.k, question.diversity)
         if not order:
             raise QueryError("nothing was found, so there is nothing to explain")
-        return order[0]
+        return found, *order[0]
     name = hit if isinstance(hit, str) else hit.id
     row = question.graph.row.get(name)
     if row is None or kb.store.get([name])[0] is None:
         raise UnknownNode(f"no node is called {name!r}", remedy="check the id of the hit")
-    for target, f in found.items():
-        at = np.flatnonzero(f.rows == row)
-        if len(at):
-            return target, int(at[0])
+    for k in (question.k, DEPTH):
+        if k > question.k:
+            found = replace(question, k=k).candidates()
+        for target, f in found.items():
+            at = np.flatnonzero(f.rows == row)
+            if len(at):
+                return found, target, int(at[0])
     raise QueryError(
         f"{name!r} is not among the candidates of this query",
         remedy="take an id that search lists, and the same target and filters",
@@ -172,7 +178,11 @@ def _rank(
     kb: Retriever, question: Question, found: Mapping[str, Found], target: str, at: int
 ) -> int:
     """The place in the answer, where the same content is shown only once."""
-    order = question.searcher.ranking(found, question.k)
+    searcher = question.searcher
+    order = searcher.order(found, question.k, question.diversity)
+    if (target, at) not in order:
+        first = set(order)
+        order += [x for x in searcher.order(found, DEPTH) if x not in first]
     if (target, at) not in order:
         return len(order) + 1
     above = order[: order.index((target, at))]

@@ -31,20 +31,23 @@ def raw_of(model: Model, nodes: Sequence[Node], config: Config) -> dict[str, Arr
                 _place_by_name(model, mine, places, out)
                 continue
             if modality in model.encoders:
-                found = {modality: features.encode(model.encoders[modality], mine, reader, config)}
+                x = features.encode(model.encoders[modality], mine, reader, config)
             else:
-                found = _brought(modality, mine)
-            for x in found.values():
+                places = [i for i in places if "vector" in nodes[i].properties]
+                x = _brought(modality, [nodes[i] for i in places])
+            if len(x):
                 for block, rows in model.align(modality, x).items():
                     out[block][places] = rows
     return out
 
 
-def _brought(modality: str, nodes: Sequence[Node]) -> dict[str, Array]:
+def _brought(modality: str, nodes: Sequence[Node]) -> Array:
+    """Vectors that nodes brought; none at all if they cannot be read any more."""
     try:
-        return features.own_vectors({modality: nodes})
+        found = features.own_vectors({modality: nodes})
     except InputRefused:
-        return {}  # their file was moved away: as for media, the rows stay zero
+        found = {}  # their file was moved away: as for media, the rows stay zero
+    return found.get(modality, np.empty((0, 0), np.float32))
 
 
 def _place_by_name(

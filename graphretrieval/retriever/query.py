@@ -27,6 +27,7 @@ from graphretrieval.types import (
     Bools,
     Hit,
     Ints,
+    Modality,
     Node,
     Path,
 )
@@ -125,6 +126,7 @@ class Searcher:
         self.model, self.vectors, self.store, self.scorer = model, vectors, store, scorer
         self._index, self._space = index, space
         self._partitions: dict[str, Index] = {}
+        self._gone: Ints = np.empty(0, np.int64)  # rows of nodes that are deleted
 
     def follow(self, vectors: Vectors, moved: Ints, dead: Sequence[int]) -> None:
         """Bring the indexes to vectors of which some rows moved, ascending, and some are gone.
@@ -132,6 +134,7 @@ class Searcher:
         The caller sees to it that nobody searches meanwhile.
         """
         self.vectors = vectors
+        self._gone = np.concatenate([self._gone, np.array(dead, np.int64)])
         for target, index in self._partitions.items():
             rows = vectors.places.rows[target]
             mine = _in(moved, rows, vectors.places.at)
@@ -158,10 +161,7 @@ class Searcher:
             diversity: how much being unlike the hits before counts beside rank, from 0 to 1.
         """
         found = self.candidates(terms, targets, k, where, allowed)
-        best = self.ranking(found, k)
-        if diversity > 0:
-            best = self._diverse(found, best, k, diversity)
-        hits = self._hits(found, best, k)
+        hits = self._hits(found, self.order(found, k, diversity), k)
         return hits, all(f.no_match for f in found.values())
 
     def candidates(
@@ -191,6 +191,7 @@ class Searcher:
             return None
         allowed = np.zeros(len(self.vectors.graph.ids), np.bool_)
         allowed[rows] = True
+        allowed[self._gone] = False
         if mask is not None:
             allowed &= mask
         posed = [
@@ -243,6 +244,7 @@ class Searcher:
         rows = self.vectors.places.rows[target]
         if any(p.gate.lift is not None for p in posed):
             alone = rows[self.scorer.undescribed(rows) > 0]
+            alone = alone[~np.isin(alone, self._gone)]
             if len(alone) <= FEW:
                 among = np.zeros(len(self.vectors.graph.ids), np.bool_)
                 among[alone] = True
@@ -266,10 +268,17 @@ class Searcher:
                 some = np.array([known[i] for i, _ in found if i in known], np.int64)
                 _, best = top_k(query @ self._matrix(some).T, k)
                 return np.asarray(some[best[0]])
-        if target not in self._partitions:
-            self._partitions[target] = self._index().build(self._matrix(rows))
-        _, best = self._partitions[target].search(query, k)
+        _, best = self._partition(target).search(query, k)
         return np.asarray(rows[best[0]])
+
+    def _partition(self, target: str) -> Index:
+        """The index of one modality, made when it is first asked."""
+        if target not in self._partitions:
+            rows, at = self.vectors.places.rows[target], self.vectors.places.at
+            index = self._index().build(self._matrix(rows))
+            index.remove(at[_in(self._gone, rows, at)])
+            self._partitions[target] = index
+        return self._partitions[target]
 
     def vector(self, term: Term, target: str) -> Array:
         """One term as one vector ``(D,)``, its gate's weights on its blocks."""
@@ -315,15 +324,28 @@ class Searcher:
             )
         return below(self.scorer.walker.adjacency, graph.row[name], SUBCATEGORY_OF, IN_CATEGORY)
 
-    def ranking(self, found: Mapping[str, Found], k: int) -> list[tuple[str, int]]:
-        """Best candidates over all modalities, by confidence first where they compete."""
+    def order(
+        self, found: Mapping[str, Found], k: int, diversity: float = 0.0
+    ) -> list[tuple[str, int]]:
+        """Candidates, as modality and place, in the order that an answer of k hits has them in."""
+        best = self._ranking(found, k)
+        return self._diverse(found, best, k, diversity) if diversity > 0 else best
+
+    def _ranking(self, found: Mapping[str, Found], k: int) -> list[tuple[str, int]]:
+        """Best candidates over all modalities, each in its own order, the surest next.
+
+        The first of the same candidates are the same however many are asked for.
+        """
         rows: list[tuple[float, float, str, str, int]] = []
+        ids = self.vectors.graph.ids
         for target, f in found.items():
-            for i in np.argsort(-f.score, kind="stable")[: 4 * k]:
-                sure = float(f.confidence[i]) if len(found) > 1 else 0.0
-                rows.append(
-                    (-sure, -float(f.score[i]), self.vectors.graph.ids[f.rows[i]], target, int(i))
-                )
+            best = np.argsort(-f.score, kind="stable")[: 4 * k]
+            # no surer than those before it of its own modality, which it must not overtake
+            sure = np.minimum.accumulate(f.confidence[best]) if len(found) > 1 else np.zeros(4 * k)
+            rows += [
+                (-float(s), -float(f.score[i]), ids[f.rows[i]], target, int(i))
+                for s, i in zip(sure, best, strict=False)
+            ]
         return [(target, i) for *_, target, i in sorted(rows)]
 
     def _diverse(
@@ -383,8 +405,10 @@ class Searcher:
 
 def content_of(node: Node) -> tuple[object, object]:
     """The same for nodes that show the same: of these an answer holds the best only."""
-    own = (node.sha256, node.start) if node.text is None else (node.text, node.lang)
-    return (node.id, None) if own == (None, None) else own
+    if node.modality == Modality.TEXT:
+        return node.text or node.title, node.lang
+    # what is written of a picture or sound does not make it the same as another
+    return (node.id, None) if node.sha256 is None else (node.sha256, node.start)
 
 
 def _in(rows: Ints, partition: Ints, at: Ints) -> Ints:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -23,6 +24,8 @@ SIMILAR, LEXICAL, ITSELF = range(len(ANCHORS))
 # enough nearby items to reach what they are linked to, few enough to stay near
 NEAREST = 20
 WORDS = 20
+# where some are hidden so many are asked for, so that these take no place among the best
+MORE_WORDS = 5 * WORDS
 # words that match a category's name so well name it, and so match all that is in it
 NAMED = 0.99
 # a match by words scores so much where all of the query is a small part of a long text
@@ -286,16 +289,17 @@ class Scorer:
         return joined(raw, self.model.meta.get("likeness", {}).get(kind))
 
     def _matching(self, texts: Sequence[str]) -> tuple[Ints, Ints, Array]:
-        """Items and categories whose words match."""
+        """The visible items and categories whose words match best, at most ``WORDS`` a text."""
         row = self.vectors.graph.row
         owner, rows, weights = [], [], []
-        for i, found in enumerate(self.store.text_search(texts, WORDS)):
-            for node, score in found:
-                at = row.get(node, -1)
-                if at >= 0 and self.visible[at]:
-                    owner.append(i)
-                    rows.append(at)
-                    weights.append(score)
+        many = WORDS if self.visible.all() else MORE_WORDS
+        for i, found in enumerate(self.store.text_search(texts, many)):
+            places = ((row.get(node, -1), score) for node, score in found)
+            shown = ((at, score) for at, score in places if at >= 0 and self.visible[at])
+            for at, score in islice(shown, WORDS):
+                owner.append(i)
+                rows.append(at)
+                weights.append(score)
         return (
             np.asarray(owner, np.int64),
             np.asarray(rows, np.int64),

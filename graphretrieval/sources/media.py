@@ -80,7 +80,7 @@ class MediaReader:
         answers = self._stream(calls)
         for node in nodes:
             if _call_for(node) is None:
-                yield TextContent(node.text or node.title or "", node.lang)
+                yield _without_file(node)
                 continue
             found = next(answers)
             if isinstance(found, InputRefused):
@@ -116,6 +116,12 @@ class MediaReader:
 
     def _child(self) -> _Child:
         return self._idle.pop() if self._idle else _Child(self.limits)
+
+
+def _without_file(node: Node) -> TextContent | InputRefused:
+    if node.modality in (Modality.IMAGE, Modality.AUDIO):
+        return InputRefused(f"the {node.modality} has no file")
+    return TextContent(node.text or node.title or "", node.lang)
 
 
 def _call_for(node: Node) -> _CALL | None:

@@ -61,6 +61,20 @@ def test_ranks_are_the_places_in_the_answer(kb: gr.Retriever) -> None:
     assert ranks == [1, 2, 3, 4, 5, 6]
 
 
+@pytest.mark.parametrize("more", [{"k": 3}, {"k": 25}, {"k": 8, "diversity": 0.7}])
+def test_ranks_and_confidences_are_those_of_the_very_answer(kb: gr.Retriever, more: dict) -> None:
+    answer = kb.search("wave", **more)
+    told = [explain(kb, answer, hit, content=False) for hit in answer.hits]
+    assert [e.rank for e in told] == list(range(1, more["k"] + 1))
+    assert [e.hit.confidence for e in told] == [hit.confidence for hit in answer.hits]
+
+
+def test_an_item_too_far_down_for_the_answer_is_explained_all_the_same(kb: gr.Retriever) -> None:
+    hits = kb.search("a red circle", target="image", k=40).hits
+    best = kb.search("a red circle", target="image", k=1)
+    assert explain(kb, best, hits[-1], content=False).rank == 40
+
+
 def test_filters_of_an_answer_are_kept(kb: gr.Retriever) -> None:
     answer = kb.search("a red circle", category="shapes", target="image", k=3)
     assert explain(kb, answer, answer.hits[1], content=False).rank == 2

@@ -17,7 +17,10 @@ from graphretrieval.errors import (
     QueryError,
     UnknownNode,
 )
+from graphretrieval.retriever import query
 from graphretrieval.retriever.fresh import raw_of
+from graphretrieval.retriever.weighing import Gate, gate
+from graphretrieval.sources.toy import write_toy
 from graphretrieval.types import Hit, Node
 
 CIRCLE = "toy/shapes/circle/red_circle"
@@ -254,6 +257,88 @@ def test_a_changed_text_is_found_by_its_new_words(kb: gr.Retriever) -> None:
 
 
 # --- keeping it ------------------------------------------------------------------------------
+
+
+def test_a_picture_that_brings_a_vector_and_no_file_does_not_end_search_and_learning(
+    kb: gr.Retriever, tmp_path: Path
+) -> None:
+    theirs = with_vectors(tmp_path / "theirs", {f"x{i}": i for i in range(3)})
+    assert kb.add(theirs).refused == ()
+    assert kb.search("a red circle", target="image", k=1).hits[0].id == f"{CIRCLE}.png"
+    kb.fit(seed=0)
+    assert kb.search("a red circle", target="image", k=1).hits[0].id == f"{CIRCLE}.png"
+
+
+def test_a_vector_that_was_brought_counts_beside_items_that_brought_none(tmp_path: Path) -> None:
+    config = Config({"cache_dir": str(tmp_path / "c")})
+    with gr.open(tmp_path / "a.db", config=config) as kb:
+        kb.add(with_vectors(tmp_path / "first", {f"i{n}": n for n in range(40)}))
+        kb.fit(seed=0)
+        kb.add(with_vectors(tmp_path / "second", {"like i4": 4}))
+        write_toy(tmp_path / "toy", seed=0)
+        kb.add(tmp_path / "toy")
+        live = kb.vectors(["like i4"])
+    with gr.open(tmp_path / "a.db", config=config) as kb:
+        np.testing.assert_allclose(kb.vectors(["like i4"]), live, atol=1e-4)
+        assert kb.search(node="like i4", target="image", k=1).hits[0].id in {
+            f"i{n}" for n in range(0, 40, 4)
+        }
+
+
+def with_vectors(folder: Path, items: dict[str, int]) -> Path:
+    """A folder of pictures without files: vectors near one of four corners, by number."""
+    folder.mkdir()
+    corners = np.random.default_rng(0).standard_normal((4, 16))
+    noise = np.random.default_rng(1).standard_normal((40, 16)) / 5
+    x = [corners[n % 4] + noise[n] for n in items.values()]
+    np.save(folder / "vectors.image.npy", np.array(x, np.float32))
+    rows = [{"id": i, "modality": "image", "category": f"c{n % 4}"} for i, n in items.items()]
+    (folder / "nodes.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return folder
+
+
+def test_deleted_items_take_no_place_among_the_candidates(
+    kb: gr.Retriever, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def apart(*asked: str) -> Gate:  # the undescribed, as which the deleted count, looked for too
+        found = gate(*asked)  # type: ignore[arg-type]
+        return replace(found, undescribed=found.ranker, lift=1.0)
+
+    monkeypatch.setattr(query, "gate", apart)
+    kb.serving.prime()
+    pictures = [node.id for node in kb.store.nodes("image")]
+    gone = pictures[:3]
+    kb.store.delete(gone)
+    with kb.asking("a red circle", target="image") as asked:
+        found = {asked.live.ids[int(row)] for row in asked.candidates()["image"].rows}
+        assert found == set(pictures) - set(gone)
+
+
+def test_pictures_with_the_same_words_and_another_content_are_all_shown(
+    kb: gr.Retriever,
+) -> None:
+    pictures = list(kb.store.nodes("image"))
+    kb.store.upsert([replace(node, text="Untitled", lang=None) for node in pictures])
+    hits = kb.search("a red circle", target="image", k=10).hits
+    assert len(hits) == 10
+
+
+@pytest.mark.parametrize("words", ["a red circle", "sun", "圆"])
+def test_the_first_hits_are_the_same_however_many_are_asked_for(
+    kb: gr.Retriever, words: str
+) -> None:
+    many = [hit.id for hit in kb.search(words, k=40).hits]
+    for k in (1, 5, 17):
+        assert [hit.id for hit in kb.search(words, k=k).hits] == many[:k]
+
+
+@pytest.mark.parametrize("words", ["a red circle", "wave", "圆"])
+def test_every_modality_keeps_its_own_order_among_the_others(kb: gr.Retriever, words: str) -> None:
+    together = kb.search(words, k=40).hits
+    for modality in ("image", "text", "audio"):
+        alone = [hit.id for hit in kb.search(words, target=modality, k=40).hits]
+        mixed = [hit.id for hit in together if hit.node.modality == modality]
+        assert mixed == alone[: len(mixed)]
 
 
 def test_a_reopened_store_answers_the_same(kb: gr.Retriever) -> None:
