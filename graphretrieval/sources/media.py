@@ -80,7 +80,7 @@ class MediaReader:
         answers = self._stream(calls)
         for node in nodes:
             if _call_for(node) is None:
-                yield _without_file(node)
+                yield without_file(node)
                 continue
             found = next(answers)
             if isinstance(found, InputRefused):
@@ -118,7 +118,8 @@ class MediaReader:
         return self._idle.pop() if self._idle else _Child(self.limits)
 
 
-def _without_file(node: Node) -> TextContent | InputRefused:
+def without_file(node: Node) -> TextContent | InputRefused:
+    """The content of a node that names no file: its text, if that is what it is."""
     if node.modality in (Modality.IMAGE, Modality.AUDIO):
         return InputRefused(f"the {node.modality} has no file")
     return TextContent(node.text or node.title or "", node.lang)

@@ -32,6 +32,7 @@ def new_store(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Callable[[], GraphStore]]:
     """Opens another empty store each time it is called; on a server it takes the former's place."""
+    world.register(monkeypatch)
     opened: list[GraphStore] = []
     kind = getattr(request, "param", "sqlite")
     if kind == "neo4j":

@@ -19,7 +19,17 @@ from graphretrieval.retriever.live import Live
 from graphretrieval.retriever.model import ALIKE, Model
 from graphretrieval.retriever.query import Filter, Term
 from graphretrieval.retriever.score import Queries
-from graphretrieval.types import DESCRIBES, IN_CATEGORY, RELATED_TO, Array, Edge, Node, State
+from graphretrieval.sources import media
+from graphretrieval.types import (
+    DESCRIBES,
+    IN_CATEGORY,
+    RELATED_TO,
+    Array,
+    Edge,
+    Node,
+    State,
+    TextContent,
+)
 
 DIM = 12
 MODALITIES = ("audio", "category", "image", "text")
@@ -158,7 +168,8 @@ def answers(live: Live, name: str, k: int = 200) -> dict[str, float]:
 
 
 def register(patch: pytest.MonkeyPatch) -> None:
-    """Let models of these stages be saved and loaded."""
+    """Let models of these stages be saved and loaded, and pictures and sounds be words."""
+    patch.setattr(media, "without_file", lambda node: TextContent(node.text or node.title or ""))
     for kind, name, cls in (("encoder", "hash", HashEncoder), ("aligner", "halves", Halves)):
         rows = {**registry._ROWS[kind], name: (f"{__name__}:{cls.__name__}", None)}
         patch.setitem(registry._ROWS, kind, rows)
