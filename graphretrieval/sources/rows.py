@@ -9,11 +9,13 @@ import csv
 import io
 import json
 import re
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, NoReturn, Self, TypeAlias
 
 from graphretrieval.errors import InputRefused, TooLarge, Undecodable, UnsafePath
+from graphretrieval.sources.texts import looks_chinese
 from graphretrieval.types import JSON
 
 #: What a file gives for each row: its line, and its values or why it has none.
@@ -21,7 +23,9 @@ Row: TypeAlias = tuple[int, "dict[str, JSON] | InputRefused"]
 
 MAX_LINE = 16 << 20  # a row is held in memory at once; the longest met in collections had 200 kB
 MAX_DEPTH = 32  # deeper JSON is written by nobody, and exhausts the stack of who reads it
-_ENCODINGS = ("utf-8-sig", "gb18030")
+_MARKS = (b"\xff\xfe", b"\xfe\xff")  # of UTF-16
+# csv knows one limit for the whole process
+_CELL_LIMIT = threading.Lock()
 
 
 def read_rows(path: Path) -> Iterator[Row]:
@@ -88,66 +92,156 @@ def _no_number(name: str) -> NoReturn:
 
 
 def delimited(path: Path) -> Iterator[Row]:
-    """Rows of a CSV or TSV file, in UTF-8 or GB18030, by the names in its header.
+    """Rows of a CSV or TSV file by the names in its header; see :func:`encoding_of`.
 
-    Empty cells are left out; cells beyond the header are a reason to refuse the row.
+    Empty cells are left out; cells beyond the header are a reason to refuse the row. Where a row
+    cannot be told from the next, one refusal stands for the rest of the file.
+
+    Raises:
+        Undecodable: the file is in no encoding that is read.
     """
-    encoding = encoding_of(path)
-    with path.open(encoding=encoding, errors="surrogateescape", newline="") as f:
-        delimiter = _delimiter(f)
-        # by readline, so that a file without line ends is not held as one line
-        reader = csv.reader(iter(lambda: f.readline(MAX_LINE), ""), delimiter=delimiter)
-        header: list[str] | None = None
-        while True:
-            try:
-                cells = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as e:
-                yield reader.line_num, Undecodable(f"the row is not delimited text ({e})")
-                continue
-            if header is None:
-                header = [name.strip() for name in cells]
-            elif cells:
-                yield reader.line_num, _record(header, cells)
+    header: list[str] | None = None
+    for line, cells in _split(path):
+        if isinstance(cells, InputRefused):
+            yield line, cells
+        elif header is None:
+            header = [name.strip() for name in cells]
+        elif cells:
+            yield line, _record(header, cells)
 
 
 def header_of(path: Path) -> list[str]:
     """The column names of a delimited file.
 
     Raises:
-        InputRefused: the file cannot be read, or has none.
+        InputRefused: the file cannot be read, has none, or has one of them twice.
     """
     try:
-        with path.open(encoding=encoding_of(path), errors="replace", newline="") as f:
-            names = [name.strip() for name in next(csv.reader(f, delimiter=_delimiter(f)), [])]
-    except (OSError, csv.Error) as e:
+        _, cells = next(_split(path), (0, []))
+    except OSError as e:
         raise InputRefused(f"the header of {path.name} cannot be read ({e})") from e
+    if isinstance(cells, InputRefused):
+        raise Undecodable(f"the header of {path.name} cannot be read: {cells}")
+    if _damaged(cells):
+        raise Undecodable(f"the header of {path.name} is damaged", remedy="save it as UTF-8")
+    names = [name.strip() for name in cells]
     if not any(names):
         raise InputRefused(f"{path.name} is empty", remedy="its first line names the columns")
+    if twice := [name for name in names if name and names.count(name) > 1]:
+        raise InputRefused(
+            f"{path.name} has {names.count(twice[0])} columns called {twice[0]!r}",
+            remedy="give each a name of its own",
+        )
     return names
+
+
+class _Lines:
+    """A file's lines as csv asks for them, of at most ``MAX_LINE`` characters a row."""
+
+    def __init__(self, f: io.TextIOWrapper) -> None:
+        self.f = f
+        self.begin_row()
+
+    def begin_row(self) -> None:
+        """What is asked for next begins a row."""
+        self.left, self.within = MAX_LINE, False
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> str:
+        line = self.f.readline(self.left + 1)
+        if len(line) > self.left:
+            raise csv.Error(f"a row has more than {MAX_LINE >> 20} MB")
+        if not line and self.within:  # only a cell in quotes goes on in the next line
+            raise csv.Error("a quote that is opened there is never closed")
+        if not line:
+            raise StopIteration
+        self.left -= len(line)
+        self.within = True
+        return line
+
+
+def _split(path: Path) -> Iterator[tuple[int, list[str] | InputRefused]]:
+    """The cells of each row, the header's first, with the number of the row's last line."""
+    encoding = encoding_of(path)
+    errors = "surrogatepass" if encoding == "utf-16" else "surrogateescape"
+    with path.open(encoding=encoding, errors=errors, newline="") as f:
+        lines = _Lines(f)
+        first = 1
+        try:
+            reader = csv.reader(lines, delimiter=_delimiter(f))
+            while (cells := _next(reader)) is not None:
+                yield reader.line_num, cells
+                first = reader.line_num + 1
+                lines.begin_row()
+        except (csv.Error, UnicodeDecodeError) as e:
+            yield first, Undecodable(f"from line {first} on it cannot be read ({e})")
+
+
+def _next(reader: Iterator[list[str]]) -> list[str] | None:
+    """The next row, its cells as long as a row may be."""
+    with _CELL_LIMIT:
+        former = csv.field_size_limit(MAX_LINE)
+        try:
+            return next(reader, None)
+        finally:
+            csv.field_size_limit(former)
 
 
 def _record(header: list[str], cells: list[str]) -> dict[str, JSON] | InputRefused:
     if len(cells) > len(header):
         return Undecodable(f"the row has {len(cells)} cells, the header {len(header)}")
-    if any("\udc80" <= c <= "\udcff" for cell in cells if not cell.isascii() for c in cell):
-        return Undecodable("the row's bytes fit neither UTF-8 nor GB18030")
+    if _damaged(cells):
+        return Undecodable("the row's bytes do not fit the rest", remedy="save it as UTF-8")
     return {name: cell for name, cell in zip(header, cells, strict=False) if cell and name}
 
 
+def _damaged(cells: list[str]) -> bool:
+    """Whether bytes were left over that make no character."""
+    return any("\ud800" <= c <= "\udfff" for cell in cells if not cell.isascii() for c in cell)
+
+
 def encoding_of(path: Path) -> str:
-    """The first of UTF-8 and GB18030 that a file's first megabyte fits, else UTF-8."""
+    """UTF-16 with a mark, UTF-8 or GB18030, whichever a file's first megabyte fits.
+
+    It fits UTF-8 also where few of its lines are damaged, so that their rows are refused alone.
+
+    Raises:
+        Undecodable: it fits none.
+    """
     with path.open("rb") as f:
         # up to a line's end, so that no character is cut in two
         head = f.read(1 << 20) + f.readline(1 << 20)
-    for encoding in _ENCODINGS:
-        try:
-            head.decode(encoding)
-            return encoding
-        except UnicodeDecodeError:
-            continue
-    return _ENCODINGS[0]
+    if head.startswith(_MARKS):
+        return "utf-16"
+    if _mostly_utf8(head):
+        return "utf-8-sig"
+    try:
+        if looks_chinese(head.decode("gb18030")):
+            return "gb18030"
+    except UnicodeDecodeError:
+        pass
+    raise Undecodable(
+        f"{path.name} is no text in UTF-8, UTF-16 with a mark, or GB18030",
+        remedy="save it as UTF-8",
+    )
+
+
+def _mostly_utf8(head: bytes) -> bool:
+    """Whether the header and most lines with more than ASCII in them are UTF-8."""
+    lines = head.splitlines()
+    telling = [line for line in lines if not line.isascii()]
+    good = sum(map(_is_utf8, telling))
+    return good == len(telling) or (_is_utf8(lines[0]) and good * 2 > len(telling))
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _delimiter(f: io.TextIOWrapper) -> str:

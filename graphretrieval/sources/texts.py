@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 
 from graphretrieval.errors import TooLarge, Undecodable
@@ -40,7 +41,7 @@ def text_of(data: bytes) -> str:
         text = _decoded(data, "utf-8-sig")
         if text is None:
             text = _decoded(data, "gb18030")
-            text = text if text is not None and _looks_chinese(text) else None
+            text = text if text is not None and looks_chinese(text) else None
     if text is None or _is_noise(text):
         raise Undecodable(
             "the bytes are no text in UTF-8, UTF-16 with a mark, or GB18030",
@@ -65,11 +66,11 @@ def _is_noise(text: str) -> bool:
     return odd * 100 > len(sample)
 
 
-def _looks_chinese(text: str) -> bool:
+def looks_chinese(text: str) -> bool:
     """Whether nearly all characters beyond ASCII are among the 7,445 of GB 2312.
 
     GB18030 gives almost any bytes some meaning, but random ones fall on rare characters.
     """
-    beyond = [c for c in text[:_SAMPLE] if c > "\x7f"]
+    beyond = list(islice((c for c in text if c > "\x7f"), _SAMPLE))
     common = len("".join(beyond).encode("gb2312", "ignore")) // 2
     return common * 10 >= len(beyond) * 9

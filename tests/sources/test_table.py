@@ -143,7 +143,6 @@ def test_refused_file_does_not_take_its_row_with_it(folder: Path, reader: MediaR
         (",,", "no picture, no recording and no text"),
         ("1,x,en", "already"),
         ("9,x,en,more", "4 cells"),
-        ("7," + "x" * 200_000 + ",", "not delimited text"),
     ],
 )
 def test_bad_row_is_refused_alone(folder: Path, reader: MediaReader, row: str, reason: str) -> None:
@@ -188,7 +187,10 @@ def test_wild_tables_never_crash(
     path = tmp_path_factory.mktemp("wild") / "t.csv"
     raw = body if isinstance(body, bytes) else body.encode("utf-8", "surrogatepass")
     path.write_bytes(sign.join(["id", "text", "image"]).encode() + b"\n" + raw)
-    taken = read(path, reader)
+    try:
+        taken = read(path, reader)
+    except InputRefused:  # the table as a whole
+        return
     for node in taken.nodes.values():
         (node.id + (node.text or "")).encode("utf-8")
     here = set(taken.nodes)

@@ -30,6 +30,7 @@ def test_line_ends_of_all_systems_are_one_kind() -> None:
     [
         (b"\xff\xfe\x00", "no text"),
         ("Größe der Straßenbahn".encode("latin-1"), "no text"),
+        (("plain words " * 5_000 + "Mädchen").encode("latin-1"), "no text"),
         (bytes(range(256)) * 20, "no text"),
         (b"words\x00\x01\x02\x03\x04", "no text"),
         (b" \n\t ", "blank"),
