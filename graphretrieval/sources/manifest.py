@@ -34,7 +34,7 @@ from graphretrieval.sources.records import (
     implied_node,
     record_of,
 )
-from graphretrieval.sources.rows import Row, header_of, read_rows, stat_of
+from graphretrieval.sources.rows import Row, header_of, is_file, read_rows, stat_of
 from graphretrieval.types import IN_CATEGORY, JSON, Batch, Edge, FileStamp, Modality, Node
 
 BATCH = 500
@@ -245,6 +245,8 @@ class ManifestSource:
                 draft.files.append(self._row_stamp("nodes", line, e))
                 continue
             here.add(name)
+            if record.problems:
+                draft.files.append(self._row_stamp("nodes", line, "; ".join(record.problems)))
             yield line, record
 
     def _decoded(self, record: Record) -> Path | None:
@@ -332,7 +334,7 @@ class ManifestSource:
             return FileStamp(str(record.path), *stat_of(record.path), "", str(reason))
         return self._row_stamp("nodes", line, reason)
 
-    def _row_stamp(self, name: str, line: int, reason: Exception) -> FileStamp:
+    def _row_stamp(self, name: str, line: int, reason: Exception | str) -> FileStamp:
         return FileStamp(f"{self._list(name)}:{line}", 0, 0, "", str(reason))
 
     # --- categories and edges -----------------------------------------------------------
@@ -418,7 +420,7 @@ def _same_content(record: Record, sha256: str) -> None:
 
 def _sha256(path: Path) -> str:
     """Content hash of a regular file, empty if there is none."""
-    if not path.is_file():
+    if not is_file(path):
         return ""
     try:
         with path.open("rb") as f:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from graphretrieval.errors import InputRefused
+from graphretrieval.errors import InputRefused, InvalidNode
 from graphretrieval.sources.rows import number, within, word, words
 from graphretrieval.types import (
     DESCRIBES,
@@ -49,6 +49,7 @@ class Record:
 
     ``path`` lies in the manifest's folder; ``claimed`` does not, and is believed only if the file
     has the ``sha256`` that the row says, so that nobody can name a file they have not seen.
+    ``problems`` says what of the row is left out.
     """
 
     node: Node
@@ -56,6 +57,7 @@ class Record:
     claimed: Path | None = None
     categories: tuple[str, ...] = ()
     digest: str = ""
+    problems: tuple[str, ...] = ()
 
     @property
     def file(self) -> Path | None:
@@ -92,10 +94,8 @@ def record_of(values: Mapping[str, JSON], defaults: Defaults, mark: str) -> Reco
     collection = _collection(values, defaults.collection)
     node = Node(name, modality, collection=collection, properties=properties, **given)
     member_of = words(values, "category") + ([defaults.category] if defaults.category else [])
-    categories = tuple(dict.fromkeys(category_id(c) for c in member_of))
-    if modality == Modality.CATEGORY:
-        categories = ()
-    return Record(node, path, claimed, categories, digest(mark, values))
+    categories, problems = categories_of([] if modality == Modality.CATEGORY else member_of)
+    return Record(node, path, claimed, categories, digest(mark, values), problems)
 
 
 def digest(mark: str, values: Mapping[str, JSON]) -> str:
@@ -108,6 +108,17 @@ def category_id(name: str) -> str:
     """``dog`` and ``cat:dog`` are one category."""
     name = name.strip()
     return name if name.startswith(CATEGORY) else f"{CATEGORY}{name}"
+
+
+def categories_of(names: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Ids of the categories of these names, and why the graph cannot hold the others."""
+    found, problems = [], []
+    for name in dict.fromkeys(category_id(name) for name in names if name.strip()):
+        try:
+            found.append(implied_node(name, IN_CATEGORY).id)
+        except InvalidNode as e:
+            problems.append(f"a category is left out: {e.problem}")
+    return tuple(found), tuple(problems)
 
 
 def category_node(values: Mapping[str, JSON]) -> Node:

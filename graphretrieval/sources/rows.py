@@ -277,6 +277,14 @@ def within(folder: Path, name: str) -> Path:
     return path
 
 
+def is_file(path: Path) -> bool:
+    """Whether a regular file is there; a name too long for one is none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def stat_of(path: Path) -> tuple[int, int]:
     """Size and mtime of a file; zeros where there is none."""
     try:

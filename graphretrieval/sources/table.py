@@ -18,8 +18,8 @@ from graphretrieval.errors import ConfigError, InputRefused, InvalidNode, Undeco
 from graphretrieval.sources.decode import Inspection
 from graphretrieval.sources.files import file_nodes, text_nodes
 from graphretrieval.sources.media import MediaReader
-from graphretrieval.sources.records import category_id, digest, implied_node
-from graphretrieval.sources.rows import Row, header_of, read_rows, stat_of, within, word
+from graphretrieval.sources.records import categories_of, digest, implied_node
+from graphretrieval.sources.rows import Row, header_of, is_file, read_rows, stat_of, within, word
 from graphretrieval.types import (
     DESCRIBES,
     IN_CATEGORY,
@@ -209,7 +209,7 @@ class TableSource:
     def _several(self, value: str) -> list[str]:
         """The files of one cell; a single name may hold the dividing signs itself."""
         parts = [part for part in _SEVERAL.split(value.strip()) if part]
-        if len(parts) > 1 and "/.." not in value and (self.path.parent / value).is_file():
+        if len(parts) > 1 and "/.." not in value and is_file(self.path.parent / value):
             return [value]
         return parts
 
@@ -235,9 +235,10 @@ class TableSource:
         edges += [Edge(text, DESCRIBES, thing) for text in words for thing in whole]
         edges += _related(media)
         nodes = media + texts
-        categories = _SEVERAL.split(item.values.get("category", "").strip())
-        categories += [self.category] if self.category else []
-        for category in dict.fromkeys(category_id(c) for c in categories if c.strip()):
+        named = _SEVERAL.split(item.values.get("category", "").strip())
+        categories, problems = categories_of([*named, self.category or ""])
+        item.problems += problems
+        for category in categories:
             edges += [
                 Edge(n.id, IN_CATEGORY, category)
                 for n in media + texts

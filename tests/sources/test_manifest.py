@@ -267,6 +267,45 @@ def test_bad_row_is_refused_alone(
     assert reason in taken.refused[f"{tmp_path}/nodes.jsonl:2"]
 
 
+@pytest.mark.parametrize("bad", ["Painting\nOil", "x" * 1100])
+def test_a_category_that_cannot_be_is_left_out_alone(
+    tmp_path: Path, reader: MediaReader, bad: str
+) -> None:
+    picture(tmp_path / "p.png")
+    rows = [
+        text("a", category="Cats"),
+        text("b", category=[bad, "Cats"]),
+        {"id": "p", "modality": "image", "path": "p.png", "category": bad},
+        text("c", category="Cats"),
+    ]
+    taken = read(manifest(tmp_path, rows, f'a,"{bad}",in_category\n'), reader)
+    assert set(taken.nodes) == {*"abpc", "cat:Cats"}
+    assert taken.links == {(i, "IN_CATEGORY", "cat:Cats") for i in "abc"}
+    lines = [uri.rpartition("/")[2] for uri in taken.refused]
+    assert lines[:2] == ["nodes.jsonl:2", "nodes.jsonl:3"]
+    assert all("a node's id must be 1 to 1024" in reason for reason in taken.refused.values())
+    # nothing is read again though rows have something to be told of
+    again = read(tmp_path, reader, taken.files)
+    assert not again.nodes
+    assert again.refused == taken.refused
+
+
+def test_an_address_too_long_for_a_file_does_not_stop_the_rest(
+    tmp_path: Path, reader: MediaReader
+) -> None:
+    long = "/" + "a" * 300
+    rows: list[object] = [
+        {"id": "o", "modality": "object", "title": "O", "uri": long},
+        {"id": "i", "modality": "image", "uri": long},
+        {"id": "p", "modality": "image", "path": long[1:]},
+        text("last"),
+    ]
+    taken = read(manifest(tmp_path, rows), reader)
+    assert set(taken.nodes) == {"o", "last"}
+    assert taken.nodes["o"].properties == {"uri": long}
+    assert len(taken.refused) == 2
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [

@@ -151,6 +151,30 @@ def test_bad_row_is_refused_alone(folder: Path, reader: MediaReader, row: str, r
     assert reason in taken.refused[f"{folder}/objects.csv:3"]
 
 
+@pytest.mark.parametrize("bad", ["Painting\nOil", "x" * 1100, "a\0b"])
+def test_a_category_that_cannot_be_is_left_out_alone(
+    folder: Path, reader: MediaReader, bad: str
+) -> None:
+    content = f'id,text,category\n1,Lion,Cats\n2,Sketch,"{bad};Cats"\n3,Tiger,Cats\n'
+    taken = read(table(folder, content), reader)
+    texts = {f"objects/{i}:text" for i in "123"}
+    assert set(taken.nodes) == {*texts, "cat:Cats"}
+    assert set(taken.links) == {(i, "IN_CATEGORY", "cat:Cats") for i in texts}
+    assert len(taken.refused) == 1
+    assert next(iter(taken.refused.values())).startswith("a category is left out: a node's id")
+
+
+def test_twenty_pictures_in_a_cell_are_twenty_pictures(folder: Path, reader: MediaReader) -> None:
+    names = [f"IMG_20240101_{i:06}.png" for i in range(20)]
+    for i, name in enumerate(names):
+        Image.new("RGB", (4, 4), (i * 9, 0, 0)).save(folder / name)
+    long = "x" * 300 + ".png"
+    taken = read(table(folder, f"id,image,text\n1,{';'.join(names)},a\n2,{long},b\n"), reader)
+    assert sum(node.modality == "image" for node in taken.nodes.values()) == 20
+    assert "objects/2:text" in taken.nodes
+    assert list(taken.refused) == [f"{folder}/objects.csv:3"]
+
+
 def test_table_without_content_names_its_columns(folder: Path, reader: MediaReader) -> None:
     with pytest.raises(InputRefused, match=r"\(inventory, room\)\. say which does"):
         read(table(folder, "inventory,room\n1,2\n"), reader)
