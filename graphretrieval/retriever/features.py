@@ -134,7 +134,7 @@ def own_vectors(nodes: Mapping[str, Sequence[Node]]) -> dict[str, Array]:
     brought = {
         modality: items
         for modality, items in nodes.items()
-        if items and all("vector" in node.properties for node in items)
+        if items and all(isinstance(node.properties.get("vector"), Mapping) for node in items)
     }
     if not brought:
         return {}

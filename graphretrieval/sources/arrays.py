@@ -8,6 +8,8 @@ vectors.safetensors       arrays called image, text, audio; ``vectors.npz`` like
 
 from __future__ import annotations
 
+import math
+import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -19,14 +21,25 @@ import numpy as np
 import numpy.typing as npt
 
 from graphretrieval.config import Config
-from graphretrieval.errors import InputRefused, Undecodable
+from graphretrieval.errors import InputRefused, TooLarge, Undecodable
 from graphretrieval.sources.files import danger
+from graphretrieval.sources.limits import Limits
 from graphretrieval.sources.manifest import ManifestSource
 from graphretrieval.sources.media import MediaReader
+from graphretrieval.sources.records import VECTOR
 from graphretrieval.sources.rows import number, read_rows, stat_of, word
 from graphretrieval.types import JSON, SEARCHED, Array, Batch, FileStamp, Node
 
 _SUFFIXES = (".npy", ".npz", ".safetensors")
+#: An array in an archive is unpacked into memory; it may be as large as a file by default.
+MAX_UNPACKED = Limits().max_file_bytes
+# zeros shrink a thousandfold, features at most tenfold; what is small may be anything
+_MAX_RATIO = 100
+_SMALL = 64 << 20
+_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
 _Place = tuple[str, str]  # file, name of the array in it
 
 
@@ -111,7 +124,7 @@ def load_vectors(nodes: Sequence[Node]) -> Array:
     Raises:
         InputRefused: an array is gone, has become shorter, or its values are no numbers.
     """
-    places = [node.properties["vector"] for node in nodes]
+    places = [node.properties[VECTOR] for node in nodes]
     keys = [_key(place) for place in places]
     out: list[Array | None] = [None] * len(nodes)
     for (file, name), numbers in groupby(
@@ -159,7 +172,7 @@ def _placed(
     if not 0 <= row < length:
         raise InputRefused(f"{file} has {length} rows, the item asks for row {row}")
     vector: dict[str, JSON] = {"file": file, "array": name, "row": row}
-    return replace(node, properties={**node.properties, "vector": vector})
+    return replace(node, properties={**node.properties, VECTOR: vector})
 
 
 def _arrays(folder: Path) -> dict[str, tuple[_Place, int]]:
@@ -200,9 +213,8 @@ def _names(path: Path) -> list[str]:
         return [""]
     try:
         if path.suffix == ".npz":
-            # opened here: numpy leaves the file of a damaged archive open
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-                return list(archive.files)
+            with zipfile.ZipFile(path) as archive:
+                return [name.removesuffix(".npy") for name in archive.namelist()]
         from safetensors import safe_open
 
         with safe_open(path, framework="numpy") as tensors:
@@ -215,26 +227,53 @@ def _open(path: Path, name: str) -> npt.NDArray[Any]:
     """A matrix of numbers ``(n, dim)``, mapped into memory where its format allows it.
 
     Raises:
+        TooLarge: unpacked it would be.
         Undecodable: it is damaged, or no matrix of numbers.
     """
+    matrix: npt.NDArray[Any]
     try:
         if path.suffix == ".npy":
-            matrix = np.load(path, mmap_mode="r", allow_pickle=False)
+            matrix = np.lib.format.open_memmap(path, mode="r")
         elif path.suffix == ".npz":
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-                matrix = archive[name]
+            matrix = _unpacked(path, name)
         else:
             from safetensors import safe_open
 
             with safe_open(path, framework="numpy") as tensors:
                 matrix = tensors.get_tensor(name)
-    except Exception as e:  # as above; pickled objects come out as ValueError
+    except InputRefused:
+        raise
+    except Exception as e:  # as above; objects come out as ValueError
         raise Undecodable(f"{path.name} cannot be read as an array ({e})") from e
-    if matrix.ndim != 2 or matrix.dtype.kind not in "fiub" or not matrix.shape[1]:
-        raise Undecodable(
-            f"{path.name} holds {matrix.dtype} of shape {matrix.shape}, no matrix of numbers"
-        )
+    _check(path, matrix.shape, matrix.dtype)
     return np.asanyarray(matrix)
+
+
+def _unpacked(path: Path, name: str) -> npt.NDArray[Any]:
+    """An array of an archive, unpacked only if its size is what such an array may have."""
+    with zipfile.ZipFile(path) as archive:
+        member = archive.getinfo(name if name in archive.namelist() else f"{name}.npy")
+        with archive.open(member) as f:
+            version = np.lib.format.read_magic(f)
+            if version not in _HEADERS:
+                raise Undecodable(f"{path.name} holds no matrix of numbers")
+            shape, _, dtype = _HEADERS[version](f)
+        _check(path, shape, dtype)
+        size = math.prod(shape) * dtype.itemsize
+        if size > member.file_size:
+            raise Undecodable(f"{path.name} says {shape}, but does not hold as much")
+        if size > MAX_UNPACKED or size > max(_SMALL, _MAX_RATIO * member.compress_size):
+            raise TooLarge(
+                f"{path.name} has {member.compress_size >> 20} MB packed and {size >> 20} unpacked",
+                remedy="save it as .npy or .safetensors",
+            )
+        with archive.open(member) as f:
+            return np.lib.format.read_array(f, allow_pickle=False)
+
+
+def _check(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    if len(shape) != 2 or dtype.kind not in "fiub" or shape[1] < 1:
+        raise Undecodable(f"{path.name} holds {dtype} of shape {shape}, no matrix of numbers")
 
 
 def _key(place: JSON) -> _Place:

@@ -30,6 +30,9 @@ _COUNTS = ("width", "height")
 #: Keys of a row with a meaning of their own; all others become properties.
 MEANT = {f.name for f in fields(Node)} | {"path", "source", "category"}
 _KIND = re.compile(r"^[a-z][a-z0-9_-]{0,63}$")
+#: The property that says where an item's vector lies: it names a file to open, so that only the
+#: source that found the file sets it.
+VECTOR = "vector"
 _STATUSES = ("asserted", "proposed", "rejected")
 
 
@@ -132,7 +135,7 @@ def category_node(values: Mapping[str, JSON]) -> Node:
         raise InputRefused("the category has no id")
     names = [n for key in values if key.startswith("name_") and (n := word(values, key))]
     title = word(values, "name_en") or word(values, "name") or _last(category_id(name))
-    properties = {key: value for key, value in values.items() if key != "id"}
+    properties = as_properties({key: value for key, value in values.items() if key != "id"})
     text = " ".join(dict.fromkeys(names)) or title
     return Node(category_id(name), Modality.CATEGORY, title=title, text=text, properties=properties)
 
@@ -176,7 +179,17 @@ def _properties(values: Mapping[str, JSON]) -> dict[str, JSON]:
     nested = values.get("properties", {})
     if not isinstance(nested, dict):
         raise InputRefused("properties must be a JSON object")
-    return {**found, **nested}
+    return as_properties({**found, **nested})
+
+
+def as_properties(values: Mapping[str, JSON]) -> dict[str, JSON]:
+    """What a row says as properties; its own ``vector`` is kept under the name ``vector_``."""
+    if VECTOR not in values:
+        return dict(values)
+    name = f"{VECTOR}_"
+    while name in values:
+        name += "_"
+    return {name if key == VECTOR else key: value for key, value in values.items()}
 
 
 def _collection(values: Mapping[str, JSON], default: str) -> str | None:

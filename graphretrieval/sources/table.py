@@ -18,7 +18,7 @@ from graphretrieval.errors import ConfigError, InputRefused, InvalidNode, Undeco
 from graphretrieval.sources.decode import Inspection
 from graphretrieval.sources.files import file_nodes, text_nodes
 from graphretrieval.sources.media import MediaReader
-from graphretrieval.sources.records import categories_of, digest, implied_node
+from graphretrieval.sources.records import as_properties, categories_of, digest, implied_node
 from graphretrieval.sources.rows import Row, header_of, is_file, read_rows, stat_of, within, word
 from graphretrieval.types import (
     DESCRIBES,
@@ -197,7 +197,7 @@ class TableSource:
         settings = (self.collection, self.lang, self.category, sorted(columns.items()))
         lengths = (self.config["text_fragment"], self.config["audio_fragment"])
         extra = {key: v for key, v in values.items() if key not in columns.values()}
-        item = _Object(name, given, extra, digest(repr((settings, lengths)), values))
+        item = _Object(name, given, as_properties(extra), digest(repr((settings, lengths)), values))
         for kind in ("image", "audio", "path"):
             for part in self._several(given.get(kind, "")):
                 try:

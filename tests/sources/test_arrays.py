@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,8 @@ from safetensors.numpy import save_file
 
 import graphretrieval as gr
 from graphretrieval.config import Config
-from graphretrieval.errors import InputRefused, Undecodable
+from graphretrieval.errors import InputRefused, TooLarge, Undecodable
+from graphretrieval.retriever.features import own_vectors
 from graphretrieval.sources.arrays import ArraySource, load_vectors
 from graphretrieval.sources.media import Limits, MediaReader
 from graphretrieval.types import Node
@@ -125,6 +128,70 @@ def test_an_array_that_cannot_be_used_is_refused(
     rows(root, *THREE)
     with pytest.raises(error, match=why):
         read(root, reader)
+
+
+def _npz(path: Path, header: bytes, content: bytes) -> None:
+    """An archive of one array whose header says what it likes."""
+    head = b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("image.npy", head + content)
+
+
+def test_an_archive_that_would_fill_the_memory_is_refused_unopened(
+    root: Path, reader: MediaReader
+) -> None:
+    rows(root, *THREE)
+    path = root / "vectors.npz"
+    np.savez_compressed(path, image=np.zeros((400_000, 50), np.float32))
+    tracemalloc.start()
+    with pytest.raises(TooLarge, match=r"0 MB packed and 76 unpacked\. save it as \.npy"):
+        read(root, reader)
+    assert tracemalloc.get_traced_memory()[1] < 20 << 20
+    tracemalloc.stop()
+    huge = b"{'descr': '<f4', 'fortran_order': False, 'shape': (%d, 1000)}"
+    _npz(path, huge % 10**9, b"\0" * 4000)
+    with pytest.raises(Undecodable, match="does not hold as much"):
+        read(root, reader)
+    _npz(path, huge % -1, b"\0" * 4000)
+    with pytest.raises(Undecodable, match="cannot be read"):
+        read(root, reader)
+
+
+def test_an_archive_larger_than_a_file_may_be_is_refused(
+    root: Path, reader: MediaReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    WRITERS["npz"](root)
+    rows(root, *THREE)
+    monkeypatch.setattr("graphretrieval.sources.arrays.MAX_UNPACKED", X.nbytes - 1)
+    with pytest.raises(TooLarge):
+        read(root, reader)
+
+
+def test_a_row_cannot_say_itself_where_its_vector_lies(root: Path) -> None:
+    secret = root.parent / "secret.npy"
+    np.save(secret, X)
+    place = {"file": str(secret), "array": "", "row": 0}
+    words = {"modality": "text", "text": "a lion"}
+    rows(
+        root,
+        {"id": "a", **words, "vector": place},
+        {"id": "b", **words, "properties": {"vector": place, "vector_": 1}},
+    )
+    (root / "categories.csv").write_text("id,vector\ncats,7\n")
+    table = root.parent / "t.csv"
+    table.write_text("id,title,vector\n" + "".join(f"{i},Lion {i},{i % 3}\n" for i in range(6)))
+    with gr.open(root.parent / "own.db") as kb:
+        assert kb.add(root).refused == kb.add(table).refused == ()
+        nodes = {node.id: node for node in kb.store.nodes()}
+    assert all("vector" not in node.properties for node in nodes.values())
+    assert nodes["a"].properties == {"vector_": place}
+    assert nodes["b"].properties == {"vector_": 1, "vector__": place}
+    assert nodes["cat:cats"].properties == {"vector_": "7"}
+    assert nodes["t/0:title"].properties == {"vector_": "0"}
+
+
+def test_a_property_called_vector_that_is_no_place_brings_none() -> None:
+    assert own_vectors({"text": [Node("a", "text", text="a", properties={"vector": "3"})]}) == {}
 
 
 def test_two_arrays_for_one_modality_are_refused(root: Path, reader: MediaReader) -> None:
