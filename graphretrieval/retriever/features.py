@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -130,12 +131,22 @@ def content_key(node: Node) -> str:
 
 
 def own_vectors(nodes: Mapping[str, Sequence[Node]]) -> dict[str, Array]:
-    """Features that a collection brought itself, for the modalities where every item has one."""
-    brought = {
-        modality: items
-        for modality, items in nodes.items()
-        if items and all(isinstance(node.properties.get("vector"), Mapping) for node in items)
-    }
+    """Features that a collection brought itself, for the modalities where every item has one.
+
+    Where only some items have one, those are not used, and a ``UserWarning`` says so.
+    """
+    brought = {}
+    for modality, items in nodes.items():
+        without = [n.id for n in items if not isinstance(n.properties.get("vector"), Mapping)]
+        if items and not without:
+            brought[modality] = items
+        elif len(without) < len(items):
+            warnings.warn(
+                f"{len(without)} of {len(items)} {modality} items brought no vector "
+                f"({', '.join(without[:3])}{', …' * (len(without) > 3)}), so that those of the "
+                "others are not used: give each one, or keep the two kinds in stores of their own",
+                stacklevel=2,
+            )
     if not brought:
         return {}
     from graphretrieval.sources.arrays import load_vectors

@@ -1,6 +1,6 @@
 """Bring your own embeddings: a manifest folder with one array of vectors for each modality.
 
-nodes.jsonl               as in a manifest; pictures and sounds need no file
+nodes.jsonl               as in a manifest; pictures and sounds need no file, nothing is cut
 vectors_image.npy         row i belongs to the i-th image of the list, or to its key ``row``
 vectors_text.npz          an array in an archive of one
 vectors.safetensors       arrays called image, text, audio; ``vectors.npz`` likewise
@@ -92,29 +92,48 @@ class ArraySource:
             InputRefused: there is no list of nodes, or an array cannot be used.
         """
         arrays = _arrays(self.path)
-        rows = self._places()
+        self._manifest.uncut = frozenset(arrays)  # a vector is of the whole
+        places = self._places()
+        before = {u for u, s in known.items() if u.startswith(self._uri("")) and s.refused}
         for batch in self._manifest.batches(known):
             nodes, refused = [], []
             for node in batch.nodes:
                 try:
-                    nodes.append(_placed(node, rows, arrays))
+                    place = places.get(self._manifest.lines.get(node.id, 0))
+                    nodes.append(node if place is None else _placed(node, place, arrays))
                 except InputRefused as e:
-                    uri = f"{self.path}/nodes: {node.id}"
-                    refused.append(FileStamp(uri, 0, 0, "", str(e)))
-            yield Batch(nodes, batch.edges, [*batch.files, *refused], batch.done)
+                    refused.append(FileStamp(self._uri(node.id), 0, 0, "", str(e)))
+            files = [*batch.files, *refused]
+            before -= {stamp.uri for stamp in files}
+            yield replace(batch, nodes=nodes, files=files)
+        if before:
+            yield Batch(files=[FileStamp(uri, 0, 0) for uri in sorted(before)])
 
-    def _places(self) -> dict[str, int | InputRefused]:
-        """Row of each node in its modality's array by the order of the list, or why it has none."""
+    def _uri(self, id: str) -> str:
+        """What an item without a vector is refused under."""
+        return f"{self.path}/nodes: {id}"
+
+    def _places(self) -> dict[int, int | InputRefused]:
+        """Line of each item → its row in its modality's array, or why that is not known.
+
+        A line that does not tell its modality may stand for a row of any array, so that those of
+        the items after it cannot be counted.
+        """
         path = next(p for n in ("jsonl", "csv") if (p := self.path / f"nodes.{n}").is_file())
         count: Counter[str] = Counter()
-        out: dict[str, int | InputRefused] = {}
-        for _, values in read_rows(path):
-            if isinstance(values, InputRefused):
-                continue
-            name, modality = word(values, "id"), (word(values, "modality") or "").strip().lower()
-            if name is not None:
-                out[name] = _row_of(values, count[modality])
-            count[modality] += 1
+        out: dict[int, int | InputRefused] = {}
+        lost: InputRefused | None = None
+        for line, values in read_rows(path):
+            modality = _modality(values)
+            if modality and not isinstance(values, InputRefused):
+                out[line] = _row_of(values, lost or count[modality])
+                count[modality] += 1
+            else:
+                lost = lost or InputRefused(
+                    f"line {line} of {path.name} cannot be read, so that the row of this item is "
+                    "not known",
+                    remedy="correct that line, or give each item its row",
+                )
         return out
 
 
@@ -149,7 +168,16 @@ def load_vectors(nodes: Sequence[Node]) -> Array:
     return np.vstack([v for v in out if v is not None])
 
 
-def _row_of(values: Mapping[str, Any], place: int) -> int | InputRefused:
+def _modality(values: Mapping[str, JSON] | InputRefused) -> str:
+    """What a row says of it, empty where it cannot be read."""
+    try:
+        said = None if isinstance(values, InputRefused) else word(values, "modality")
+    except InputRefused:
+        said = None
+    return (said or "").strip().lower()
+
+
+def _row_of(values: Mapping[str, Any], place: int | InputRefused) -> int | InputRefused:
     """The row that an item names, or else its place in the list."""
     try:
         given = number(values, "row")
@@ -160,15 +188,12 @@ def _row_of(values: Mapping[str, Any], place: int) -> int | InputRefused:
     return place if given is None else int(given)
 
 
-def _placed(
-    node: Node, rows: Mapping[str, int | InputRefused], arrays: Mapping[str, tuple[_Place, int]]
-) -> Node:
-    if node.modality not in arrays or node.id not in rows:
+def _placed(node: Node, row: int | InputRefused, arrays: Mapping[str, tuple[_Place, int]]) -> Node:
+    if node.modality not in arrays:
         return node
-    (file, name), length = arrays[node.modality]
-    row = rows[node.id]
     if isinstance(row, InputRefused):
         raise row
+    (file, name), length = arrays[node.modality]
     if not 0 <= row < length:
         raise InputRefused(f"{file} has {length} rows, the item asks for row {row}")
     vector: dict[str, JSON] = {"file": file, "array": name, "row": row}

@@ -12,8 +12,10 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field, fields, replace
 from itertools import islice
 from pathlib import Path
@@ -72,6 +74,7 @@ class ManifestSource:
         category: a category that everything is put into as well.
         bare: take pictures and sounds without a file, for collections that bring vectors.
         salt: settings of the caller that make everything be read again when they change.
+        uncut: modalities whose items stay whole however long they are.
     """
 
     def __init__(
@@ -85,6 +88,7 @@ class ManifestSource:
         category: str | None = None,
         bare: bool = False,
         salt: str = "",
+        uncut: Set[str] = frozenset(),
     ) -> None:
         self.path = path
         self.reader = reader
@@ -94,6 +98,9 @@ class ManifestSource:
         self.category = category
         self.bare = bare
         self.salt = salt
+        self.uncut = uncut
+        #: id → line of the row that it was taken from
+        self.lines: dict[str, int] = {}
 
     def total(self) -> int:
         """How many rows of nodes there are, by counting lines.
@@ -225,6 +232,7 @@ class ManifestSource:
             except (InputRefused, InvalidNode) as e:
                 draft.files.append(self._refused(line, record, found, e))
                 continue
+            self.lines[record.node.id] = line
             self._take(record, nodes, edges, found, draft, seen)
         return draft.batch(len(rows))
 
@@ -275,7 +283,7 @@ class ManifestSource:
             return [node], []
         if node.text is None and node.title is None:
             raise InputRefused("the text row has neither text nor path")
-        longest = self.config["text_fragment"]
+        longest = self._lengths(node.modality)["text_fragment"]
         if record.placed or len(node.text or "") <= longest:
             return [node], []
         return text_nodes(node.text or "", id=node.id, longest=longest, **_common(node))
@@ -291,9 +299,15 @@ class ManifestSource:
         given = {key: getattr(node, key) for key in ("title", "lang", "license", "properties")}
         if node.modality != Modality.TEXT:
             given["text"] = node.text
+        config = self._lengths(node.modality)
         return file_nodes(
-            found, id=node.id, collection=node.collection or "", config=self.config, **given
+            found, id=node.id, collection=node.collection or "", config=config, **given
         )
+
+    def _lengths(self, modality: str) -> Config:
+        """The settings, with no limit to the length of what stays whole."""
+        whole = {"text_fragment": sys.maxsize, "audio_fragment": math.inf}
+        return self.config.replace(**whole) if modality in self.uncut else self.config
 
     def _take(
         self,

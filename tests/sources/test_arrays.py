@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from safetensors.numpy import save_file
 
 import graphretrieval as gr
@@ -96,6 +97,80 @@ def test_an_item_without_a_row_is_refused_and_the_others_come_in(
     assert set(nodes) == {"a"}
     assert any("has 4 rows, the item asks for row 4" in r for r in refused)
     assert len(refused) == 2
+
+
+def row_of(node: Node) -> Any:
+    return node.properties.get("vector", {}).get("row")  # type: ignore[union-attr, call-overload]
+
+
+@pytest.mark.parametrize("bad", ['{"id": "x", "modality": "image", broken}', '{"id": "x"}', "[1]"])
+def test_after_a_line_that_cannot_be_read_only_items_that_name_their_row_come_in(
+    root: Path, reader: MediaReader, bad: str
+) -> None:
+    np.savez(root / "vectors.npz", image=X, text=X)
+    image = '{"modality": "image", '
+    (root / "nodes.jsonl").write_text(
+        f'{image}"id": "a"}}\n{bad}\n{image}"id": "c"}}\n{image}"id": "d", "row": 3}}\n'
+        '{"modality": "text", "id": "t", "text": "x"}\n{"modality": "object", "id": "o"}\n'
+    )
+    nodes, refused = read(root, reader)
+    assert {i: row_of(node) for i, node in nodes.items()} == {"a": 0, "d": 3, "o": None}
+    assert sum("line 2 of nodes.jsonl cannot be read, so that" in r for r in refused) == 2
+    assert len(refused) == 3
+
+
+def test_a_row_that_is_refused_keeps_its_place(root: Path, reader: MediaReader) -> None:
+    WRITERS["npy"](root)
+    rows(root, {"id": ["a"]}, {"id": "b"}, {}, {"id": "d"})
+    nodes, refused = read(root, reader)
+    assert {i: row_of(node) for i, node in nodes.items()} == {"b": 1, "d": 3}
+    assert len(refused) == 2
+
+
+def test_of_two_rows_with_one_id_the_one_taken_gives_the_vector(
+    root: Path, reader: MediaReader
+) -> None:
+    WRITERS["npy"](root)
+    rows(root, {"id": "a", "start": -1}, {"id": "b"}, {"id": "a"}, {"id": "b"})
+    nodes, _ = read(root, reader)
+    assert {i: row_of(node) for i, node in nodes.items()} == {"a": 2, "b": 1}
+
+
+def test_what_brings_a_vector_is_never_cut(root: Path, reader: MediaReader) -> None:
+    soundfile.write(root / "long.wav", np.zeros(8_000 * 40, np.float32) + 0.1, 8_000)
+    (root / "long.txt").write_text("A lion sleeps. " * 100)
+    np.savez(root / "vectors.npz", audio=X, text=X)
+    rows(
+        root,
+        {"id": "a", "modality": "text", "text": "A lion sleeps. " * 100},
+        {"id": "b", "modality": "text", "path": "long.txt"},
+        {"id": "c", "modality": "audio", "path": "long.wav"},
+    )
+    nodes, refused = read(root, reader)
+    assert refused == []
+    assert {i: (n.modality, row_of(n)) for i, n in nodes.items()} == {
+        "a": ("text", 0),
+        "b": ("text", 1),
+        "c": ("audio", 0),
+    }
+    assert list(own_vectors({"text": [nodes["a"], nodes["b"]], "audio": [nodes["c"]]}))
+
+
+def test_vectors_that_only_some_items_have_are_left_out_aloud() -> None:
+    vector = {"file": "gone.npy", "array": "", "row": 0}
+    with_one = [Node(f"v{i}", "text", properties={"vector": vector}) for i in range(3)]
+    without = [Node(f"n{i}", "text") for i in range(4)]
+    with pytest.warns(UserWarning, match=r"4 of 7 text items brought no vector \(n0, n1, n2, …\)"):
+        assert own_vectors({"text": [*with_one, *without], "image": without, "audio": []}) == {}
+
+
+def test_a_row_that_was_corrected_is_no_longer_refused(root: Path) -> None:
+    WRITERS["npy"](root)
+    rows(root, {"id": "a"}, {"id": "b", "row": 4})
+    with gr.open(root.parent / "own.db") as kb:
+        assert len(kb.add(root).refused) == len(kb.add(root).refused) == 1
+        rows(root, {"id": "a"}, {"id": "b", "row": 3})
+        assert kb.add(root).refused == kb.add(root).refused == ()
 
 
 @pytest.mark.parametrize(
