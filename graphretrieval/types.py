@@ -139,6 +139,7 @@ class Batch:
 
     ``done`` counts the inputs (files or rows) looked at, for the progress bar. ``whole`` names
     files all of whose nodes are here: what such a file had before and has no more is to go.
+    ``gone`` are ids that rows of a list were made into and no longer are.
     """
 
     nodes: Sequence[Node] = ()
@@ -146,6 +147,7 @@ class Batch:
     files: Sequence[FileStamp] = ()
     done: int = 0
     whole: Sequence[str] = ()
+    gone: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

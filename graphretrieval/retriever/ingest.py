@@ -118,7 +118,7 @@ def ingest(
         for found in source.batches(known):
             batch = moves.followed(found)
             # before the batch and its stamps: a run killed in between reads the file again
-            removed += former.drop_outdated(batch)
+            removed += former.drop_outdated(batch) + former.drop_gone(batch)
             _commit(store, _without(batch, forgotten, tally), known, tally)
             progress(tally.done, max(total, tally.done), "reading")
     store.forget_files(moves.moved)
@@ -177,7 +177,7 @@ class _Former:
     """What files held before: fragments and languages that a changed file no longer has."""
 
     def __init__(self, store: GraphStore, known: Mapping[str, FileStamp]) -> None:
-        self.store, self.known = store, known
+        self.store, self.known, self.since = store, known, store.revision
         self._ids: dict[str, list[str]] | None = None
 
     def drop_outdated(self, batch: Batch) -> int:
@@ -193,6 +193,15 @@ class _Former:
                     self._ids.setdefault(str(node.uri), []).append(node.id)
         here = {node.id for node in batch.nodes}
         outdated = [i for uri in changed for i in self._ids.get(uri, ()) if i not in here]
+        if outdated:
+            self.store.delete(outdated)
+        return len(outdated)
+
+    def drop_gone(self, batch: Batch) -> int:
+        """Remove what rows were made into before, unless this run has it too; how many."""
+        here = {node.id for node in batch.nodes}
+        asked = self.store.get([i for i in batch.gone if i not in here])
+        outdated = [n.id for n in asked if n is not None and n.revision <= self.since]
         if outdated:
             self.store.delete(outdated)
         return len(outdated)

@@ -36,12 +36,23 @@ from graphretrieval.sources.records import (
     implied_node,
     record_of,
 )
-from graphretrieval.sources.rows import Row, header_of, is_file, read_rows, stat_of
+from graphretrieval.sources.rows import (
+    Row,
+    header_of,
+    ids_in,
+    is_file,
+    mark_in,
+    read_rows,
+    remembered,
+    stat_of,
+)
 from graphretrieval.types import IN_CATEGORY, JSON, Batch, Edge, FileStamp, Modality, Node
 
 BATCH = 500
 _MEDIA = (Modality.IMAGE, Modality.AUDIO)
 _NEEDED = {"nodes": {"id", "modality"}, "edges": {"src", "dst", "type"}, "categories": {"id"}}
+#: What the stamp of a file holds that was refused for a row of a list, not by a walk.
+_REFUSED = "row"
 _EDGE_COLUMNS = ("src", "dst", "type", "weight", "origin", "status")
 
 
@@ -62,7 +73,8 @@ class ManifestSource:
 
     Run again, nothing is read if no file has changed. If only the lists have, pictures and sounds
     whose row and file are as before are not decoded: a file's stamp holds in ``sha256`` the digest
-    of the row it was read for.
+    of the row it was read for. The stamp of the list of nodes also remembers the fragments, so that
+    those of a text or recording that is cut otherwise now can go.
 
     Args:
         path: the folder.
@@ -131,11 +143,11 @@ class ManifestSource:
         if self._unchanged(known):
             yield Batch(files=[s for s in known.values() if s.refused is not None], done=total)
             return
-        seen, refused = Seen(), set[str]()
+        seen, stamped = Seen(), set[str]()
         for batch in self._all(known, seen):
-            refused.update(stamp.uri for stamp in batch.files if stamp.refused is not None)
+            stamped.update(stamp.uri for stamp in batch.files)
             yield batch
-        yield Batch(files=self._closing(known, refused))
+        yield self._closing(known, stamped, seen)
 
     def _all(self, known: Mapping[str, FileStamp], seen: Seen) -> Iterator[Batch]:
         for rows in self._rows("nodes"):
@@ -189,7 +201,7 @@ class ManifestSource:
     def _unchanged(self, known: Mapping[str, FileStamp]) -> bool:
         mark = self._mark()
         lists = [known.get(str(path)) for path in self._lists()]
-        if any(stamp is None or stamp.sha256 != mark for stamp in lists):
+        if any(stamp is None or mark_in(stamp) != mark for stamp in lists):
             return False
         return all(
             stat_of(Path(uri)) == (stamp.size, stamp.mtime_ns)
@@ -200,17 +212,23 @@ class ManifestSource:
     def _is_row(self, uri: str) -> bool:
         return uri.startswith(tuple(f"{path}:" for path in self._lists()))
 
-    def _closing(self, known: Mapping[str, FileStamp], refused: set[str]) -> list[FileStamp]:
-        """Stamps of the lists, and of rows that were refused before and no longer are."""
-        mark = self._mark()
-        out = []
+    def _closing(self, known: Mapping[str, FileStamp], stamped: Set[str], seen: Seen) -> Batch:
+        """Stamps of the lists, and of what was refused before and no longer is; fragments to go."""
+        nodes = str(self._list("nodes"))
+        former = [i for i in ids_in(known.get(nodes)) if i not in seen.ids]
+        gone = [i for i in former if _cut_from(i) in seen.ids]
+        now = [i for pieces in seen.cut.values() for i in pieces]
+        # those of rows that are refused now may be asked for when the rows are put right
+        now += [i for i in former if _cut_from(i) not in seen.ids]
+        files = []
         for path in self._lists():
-            out.append(FileStamp(str(path), *stat_of(path), mark, self._unusable(path)))
-        return out + [
-            replace(stamp, refused=None)
-            for uri, stamp in known.items()
-            if stamp.refused is not None and self._is_row(uri) and uri not in refused
-        ]
+            mark = remembered(self._mark(), now if str(path) == nodes else ())
+            files.append(FileStamp(str(path), *stat_of(path), mark, self._unusable(path)))
+        for uri, stamp in known.items():
+            ours = self._is_row(uri) or stamp.sha256 == _REFUSED
+            if ours and stamp.refused is not None and uri not in stamped:
+                files.append(FileStamp(uri, *stat_of(Path(uri))))
+        return Batch(files=files, gone=gone)
 
     # --- nodes --------------------------------------------------------------------------
 
@@ -345,7 +363,7 @@ class ManifestSource:
     ) -> FileStamp:
         """A file that cannot be decoded is refused by its own name, all else by its row."""
         if record.path is not None and isinstance(found.get(record.path), InputRefused):
-            return FileStamp(str(record.path), *stat_of(record.path), "", str(reason))
+            return FileStamp(str(record.path), *stat_of(record.path), _REFUSED, str(reason))
         return self._row_stamp("nodes", line, reason)
 
     def _row_stamp(self, name: str, line: int, reason: Exception | str) -> FileStamp:
@@ -391,6 +409,11 @@ def _memberships(seen: Seen) -> Iterator[Batch]:
         seen.ids.update(new)
         nodes = [implied_node(c, IN_CATEGORY) for c in new]
         yield Batch(nodes, [Edge(name, IN_CATEGORY, c) for name, c in chunk])
+
+
+def _cut_from(fragment: str) -> str:
+    """The id of what a fragment was cut from."""
+    return fragment.rpartition("#")[0]
 
 
 def _as_before(record: Record, known: Mapping[str, FileStamp]) -> bool:

@@ -1,6 +1,7 @@
 """Rows of JSONL and CSV files, one at a time with their line numbers; a bad one is refused alone.
 
-Also which files a row may name: those below the folder that the list itself lies in.
+Also which files a row may name, those below the folder that the list itself lies in, and what the
+stamp of a list or row remembers.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ import io
 import json
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn, Self, TypeAlias
 
 from graphretrieval.errors import InputRefused, TooLarge, Undecodable, UnsafePath
 from graphretrieval.sources.texts import looks_chinese
-from graphretrieval.types import JSON
+from graphretrieval.types import JSON, FileStamp
 
 #: What a file gives for each row: its line, and its values or why it has none.
 Row: TypeAlias = tuple[int, "dict[str, JSON] | InputRefused"]
@@ -292,6 +293,24 @@ def stat_of(path: Path) -> tuple[int, int]:
     except (OSError, ValueError):
         return 0, 0
     return about.st_size, about.st_mtime_ns
+
+
+# --- what stamps remember -----------------------------------------------------------------------
+
+
+def remembered(mark: str, ids: Iterable[str]) -> str:
+    """What a stamp holds in ``sha256``: a mark of what was read, and what was made of it."""
+    return "\n".join((mark, *ids))  # no id has a line end
+
+
+def mark_in(stamp: FileStamp) -> str:
+    """The mark of what was read."""
+    return stamp.sha256.partition("\n")[0]
+
+
+def ids_in(stamp: FileStamp | None) -> list[str]:
+    """Ids of the nodes that were made of it, as far as they are remembered."""
+    return [] if stamp is None else stamp.sha256.split("\n")[1:]
 
 
 # --- values ---------------------------------------------------------------------------------

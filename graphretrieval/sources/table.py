@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,18 @@ from graphretrieval.sources.decode import Inspection
 from graphretrieval.sources.files import file_nodes, text_nodes
 from graphretrieval.sources.media import MediaReader
 from graphretrieval.sources.records import as_properties, categories_of, digest, implied_node
-from graphretrieval.sources.rows import Row, header_of, is_file, read_rows, stat_of, within, word
+from graphretrieval.sources.rows import (
+    Row,
+    header_of,
+    ids_in,
+    is_file,
+    mark_in,
+    read_rows,
+    remembered,
+    stat_of,
+    within,
+    word,
+)
 from graphretrieval.types import (
     DESCRIBES,
     IN_CATEGORY,
@@ -53,7 +64,10 @@ _SEVERAL = re.compile(r"\s*[;|]\s*")
 
 @dataclass
 class _Object:
-    """One row: its own id, the files it names, and what it says of them."""
+    """One row: its own id, the files it names, and what it says of them.
+
+    ``whole`` tells whether all that it names could be read.
+    """
 
     name: str
     values: Mapping[str, str]
@@ -61,13 +75,29 @@ class _Object:
     mark: str
     files: list[tuple[str, Path]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    whole: bool = True
+
+    def lacks(self, problem: str) -> None:
+        """Note what could not be read."""
+        self.problems.append(problem)
+        self.whole = False
+
+
+@dataclass
+class _Run:
+    """One reading: ids of rows taken and of empty ones, and the nodes that there were by row."""
+
+    former: Mapping[str, list[str]]
+    taken: set[str] = field(default_factory=set)
+    empty: set[str] = field(default_factory=set)
 
 
 class TableSource:
     """Reads a table of objects.
 
     A row's stamp, under ``table.csv:17``, remembers the row and its files together: an unchanged
-    one is passed over. A file that is refused does not take the rest of its row with it.
+    one is passed over. It also remembers the nodes: those that a changed row is no longer made
+    into go. A file that is refused does not take the rest of its row with it.
 
     Args:
         path: the table; the files it names lie in its folder or below.
@@ -112,10 +142,21 @@ class TableSource:
             InputRefused: no column holds pictures, recordings or texts.
         """
         columns = self._columns()
-        taken: set[str] = set()
+        run = _Run(self._former(known))
         rows = read_rows(self.path)
         while chunk := list(islice(rows, BATCH)):
-            yield self._batch(chunk, columns, known, taken)
+            yield self._batch(chunk, columns, known, run)
+        if emptied := sorted(run.empty - run.taken):
+            yield Batch(gone=[i for name in emptied for i in run.former.get(self._base(name), ())])
+
+    def _former(self, known: Mapping[str, FileStamp]) -> dict[str, list[str]]:
+        """The nodes that rows of this table were made into, by what their ids begin with."""
+        out: dict[str, list[str]] = {}
+        for uri, stamp in known.items():
+            if uri.startswith(f"{self.path}:"):
+                for name in ids_in(stamp):
+                    out.setdefault(name.rpartition(":")[0], []).append(name)
+        return out
 
     def _columns(self) -> dict[str, str]:
         """Field → the column of this table that holds it."""
@@ -150,18 +191,20 @@ class TableSource:
         rows: list[Row],
         columns: Mapping[str, str],
         known: Mapping[str, FileStamp],
-        taken: set[str],
+        run: _Run,
     ) -> Batch:
         nodes: list[Node] = []
         edges: list[Edge] = []
         files: list[FileStamp] = []
+        gone: list[str] = []
         objects: list[tuple[FileStamp, _Object]] = []
         for line, values in rows:
             uri = f"{self.path}:{line}"
             try:
-                item = self._object(line, values, columns, taken)
+                item = self._object(line, values, columns, run)
             except InputRefused as e:
-                files.append(FileStamp(uri, 0, 0, "", str(e)))
+                kept = remembered("", ids_in(known.get(uri)))
+                files.append(FileStamp(uri, 0, 0, kept, str(e)))
                 continue
             stamp = FileStamp(uri, *_size_and_time(item), item.mark)
             seen = known.get(uri)
@@ -174,26 +217,35 @@ class TableSource:
             made, links = self._made(item, found)
             nodes += made
             edges += links
+            base = self._base(item.name)
+            ids = [node.id for node in made if node.id.startswith(f"{base}:")]
+            before = [i for i in run.former.get(base, ()) if i not in ids]
+            if item.whole:
+                gone += before
+            else:  # what could not be read may be there again
+                ids += before
             reason = "; ".join(item.problems) or None
-            files.append(FileStamp(stamp.uri, stamp.size, stamp.mtime_ns, stamp.sha256, reason))
-        return Batch(list({node.id: node for node in nodes}.values()), edges, files, len(rows))
+            files.append(replace(stamp, sha256=remembered(item.mark, ids), refused=reason))
+        nodes = list({node.id: node for node in nodes}.values())
+        return Batch(nodes, edges, files, len(rows), gone=gone)
 
     def _object(
         self,
         line: int,
         values: dict[str, JSON] | InputRefused,
         columns: Mapping[str, str],
-        taken: set[str],
+        run: _Run,
     ) -> _Object:
         if isinstance(values, InputRefused):
             raise values
         given = {name: v for name, c in columns.items() if (v := word(values, c)) is not None}
-        if not any(name in given for name in _CONTENT):
-            raise InputRefused("the row has no picture, no recording and no text")
         name = given.get("id", str(line)).strip()
-        if name in taken:
+        if not any(field in given for field in _CONTENT):
+            run.empty.add(name)
+            raise InputRefused("the row has no picture, no recording and no text")
+        if name in run.taken:
             raise InputRefused(f"an earlier row has the id {name!r} already")
-        taken.add(name)
+        run.taken.add(name)
         settings = (self.collection, self.lang, self.category, sorted(columns.items()))
         lengths = (self.config["text_fragment"], self.config["audio_fragment"])
         extra = {key: v for key, v in values.items() if key not in columns.values()}
@@ -203,7 +255,7 @@ class TableSource:
                 try:
                     item.files.append((kind, within(self.path.parent, part)))
                 except InputRefused as e:
-                    item.problems.append(str(e))
+                    item.lacks(str(e))
         return item
 
     def _several(self, value: str) -> list[str]:
@@ -227,7 +279,7 @@ class TableSource:
             media, inner = self._media(item, found)
             texts, more = self._texts(item, alone=not media)
         except InvalidNode as e:
-            item.problems.append(str(e))
+            item.lacks(str(e))
             return [], []
         whole = [node.id for node in media if node.start is None]
         edges = inner + more
@@ -256,14 +308,14 @@ class TableSource:
         for column, path in dict.fromkeys(item.files):
             inspection = found[path]
             if isinstance(inspection, InputRefused):
-                item.problems.append(f"{path.name}: {inspection}")
+                item.lacks(f"{path.name}: {inspection}")
                 continue
             if column not in ("path", inspection.modality):
                 reason = Undecodable(f"the column says {column}, the file is {inspection.modality}")
-                item.problems.append(f"{path.name}: {reason}")
+                item.lacks(f"{path.name}: {reason}")
                 continue
             count += 1
-            name = f"{self._base(item)}:{inspection.modality}{count if count > 1 else ''}"
+            name = f"{self._base(item.name)}:{inspection.modality}{count if count > 1 else ''}"
             given = self._attributes(item)
             made, links = file_nodes(inspection, id=name, config=self.config, **given)
             nodes += made
@@ -280,7 +332,7 @@ class TableSource:
         for name, text in given.items():
             made, links = text_nodes(
                 text,
-                id=f"{self._base(item)}:{name}",
+                id=f"{self._base(item.name)}:{name}",
                 longest=self.config["text_fragment"],
                 **self._attributes(item),
             )
@@ -288,8 +340,9 @@ class TableSource:
             edges += links
         return nodes, edges
 
-    def _base(self, item: _Object) -> str:
-        return f"{self.collection or self.path.stem}/{item.name}"
+    def _base(self, name: str) -> str:
+        """What the ids of a row's nodes begin with."""
+        return f"{self.collection or self.path.stem}/{name}"
 
     def _attributes(self, item: _Object) -> dict[str, Any]:
         values = item.values
@@ -316,4 +369,4 @@ def _size_and_time(item: _Object) -> tuple[int, int]:
 
 
 def _key(stamp: FileStamp) -> tuple[int, int, str]:
-    return stamp.size, stamp.mtime_ns, stamp.sha256
+    return stamp.size, stamp.mtime_ns, mark_in(stamp)
