@@ -7,13 +7,13 @@ known links of the same relation are no wrong answers and are left out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from graphretrieval import splits
 from graphretrieval.evaluation.controls import controlled
-from graphretrieval.evaluation.results import FUSED, Direction, Row, measured, pooled
+from graphretrieval.evaluation.results import FUSED, Answered, Direction, Row, measured, pooled
 from graphretrieval.protocols import Progress
 from graphretrieval.retriever import Retriever
 from graphretrieval.retriever.learn import align, refined
@@ -21,7 +21,7 @@ from graphretrieval.retriever.links import LinkScorer, asked, fit_links, rank_li
 from graphretrieval.retriever.material import embed
 from graphretrieval.sources.limits import Limits
 from graphretrieval.sources.media import MediaReader
-from graphretrieval.types import Array, Graph
+from graphretrieval.types import Graph
 
 FOLDS = 5
 # the most that is asked of one kind, and among how many it is sought
@@ -47,7 +47,7 @@ def link_runs(
         model.aligners = dict(aligned.final)
         scorer = LinkScorer(model, material.messages, material, embed(model, material))
         rows: list[Row] = []
-        together: list[Mapping[str, Array]] = []
+        together: list[Answered] = []
         for i, question in enumerate(questions):
             progress(i, len(questions), f"ranking ends: {control}")
             scores = rank_links(rankers, scorer, question)
@@ -59,9 +59,9 @@ def link_runs(
                 question.right,
                 slice=question.name,
             )
-            row, values = measured("instance", d, FUSED, scores)
+            row, answered = measured("instance", d, FUSED, scores)
             rows.append((row, None))
-            together.append(values)
+            together.append(answered)
         progress(len(questions), len(questions), f"ranking ends: {control}")
         rows.append(pooled(together, [row for row, _ in rows]))
         yield control, rows

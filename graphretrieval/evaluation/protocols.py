@@ -35,8 +35,8 @@ from graphretrieval.evaluation.links import link_runs
 from graphretrieval.evaluation.results import (
     COMPARED,
     FUSED,
+    Answered,
     Direction,
-    Directions,
     Result,
     Row,
     compared,
@@ -154,7 +154,7 @@ def evaluate(
     graph, nodes = restricted(kb, plan)
     rows: list[dict[str, JSON]] = []
     sure: list[dict[str, JSON]] = []
-    scores: dict[str, dict[str, list[Directions]]] = {name: {} for name in COMPARED}
+    answered: dict[str, list[list[Answered]]] = {}
     for seed in range(plan.seeds):
         runs: Iterator[_Run] = (
             ((*run, []) for run in link_runs(kb, graph, _controls(plan), seed, progress))
@@ -164,9 +164,7 @@ def evaluate(
         for control, found, told in runs:
             rows += [{**row, "control": control, "seed": seed} for row, _ in found]
             sure += [{**row, "control": control, "seed": seed} for row in told]
-            for name, of in scores.items():
-                counted = [v[name] for _, v in found if v is not None]
-                of.setdefault(control, []).append(counted)
+            answered.setdefault(control, []).append([d for _, d in found if d is not None])
     if not rows:
         raise NothingToLearn("no direction has queries with right answers in this collection")
     protocol = {name: value for name, value in vars(plan).items() if value is not None}
@@ -174,11 +172,11 @@ def evaluate(
         data or str(kb.path),
         {"name": plan.protocol, **protocol},
         rows,
-        {control: summary(values) for control, values in scores["ap"].items()},
+        {control: summary(each) for control, each in answered.items()},
         [
-            compared("full", other, name, of)
-            for name, of in scores.items()
-            for other in of
+            compared("full", other, name, answered)
+            for name in COMPARED
+            for other in answered
             if other != "full"
         ],
         sure,
@@ -391,10 +389,10 @@ def _connected(
 def _rows(
     plan: Plan, found: Scored, trial: Trial, graph: Graph, nodes: Mapping[int, Node]
 ) -> Iterator[Row]:
-    """A direction's row with the AP of its queries where it counts, then those of its slices."""
+    """A direction's row with what its queries scored where it counts, then those of its slices."""
     d, scores, relevance = found.direction, found.scores, _relevance(plan)
-    row, values = measured(relevance, d, found.method, scores)
-    yield row, values if found.method == FUSED else None
+    row, answered = measured(relevance, d, found.method, scores)
+    yield row, answered if found.method == FUSED else None
     if found.method != FUSED:
         return
     parts = [*missing.by_content(d, scores, trial.lost)]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from graphretrieval import metrics, render
+from graphretrieval.metrics import Floats
 from graphretrieval.types import JSON, Array, Bools, Ints
 
 FUSED = "default"
@@ -16,10 +17,10 @@ FUSED = "default"
 POOLED = "pooled"
 #: What is compared between controls, query by query.
 COMPARED = ("ap", "mrr", "recall@10")
-#: A row, and what each of its queries scored where it counts among the means.
-Row = tuple[dict[str, JSON], Mapping[str, Array] | None]
-#: One number for each query of each direction.
-Directions = Sequence[Array]
+#: How often queries are drawn anew.
+DRAWS = 1000
+# cells of a table of draws that are held at once
+_CELLS = 2_000_000
 # what a pooled row has the mean of
 _OF_GALLERY = ("hubness@10", "chance_map", "n_gallery")
 
@@ -34,6 +35,21 @@ class Direction:
     gallery: Ints = field(repr=False)
     right: Bools = field(repr=False)
     slice: str = "all"
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What each query of a direction that has an answer scored, and which nodes asked."""
+
+    source: str
+    queries: Ints = field(repr=False)  # (q,) graph rows, of which one may ask several times
+    values: Mapping[str, Array] = field(repr=False)  # (q,) by each metric
+
+
+#: A row, and what is behind it where it counts among the means.
+Row = tuple[dict[str, JSON], Answered | None]
+#: The directions of each seed.
+Runs = Sequence[Sequence[Answered]]
 
 
 @dataclass(frozen=True)
@@ -65,10 +81,10 @@ class Result:
 
 def measured(
     relevance: str, d: Direction, method: str, scores: Array
-) -> tuple[dict[str, JSON], dict[str, Array]]:
+) -> tuple[dict[str, JSON], Answered]:
     """A direction's row, and each metric of its queries."""
     values = metrics.evaluate(scores, d.right)
-    kept = d.right.any(axis=1)
+    kept = metrics.answerable(scores, d.right)
     row: dict[str, JSON] = {
         "method": method,
         "relevance": relevance,
@@ -81,50 +97,82 @@ def measured(
         "n_query": int(kept.sum()),
         "n_gallery": len(d.gallery),
     }
-    return row, values
+    return row, Answered(d.source, d.queries[kept], values)
 
 
 def _means_of(values: Mapping[str, Array]) -> dict[str, JSON]:
     return {"map" if name == "ap" else name: float(v.mean()) for name, v in values.items()}
 
 
-def summary(values: Sequence[Directions]) -> dict[str, JSON]:
+def summary(runs: Runs) -> dict[str, JSON]:
     """Mean over seeds and directions of mean AP, and its bootstrap interval over queries."""
-    lo, hi = metrics.interval(_means(values))
-    return {"mean_map": float(np.mean([v.mean() for s in values for v in s])), "ci95": [lo, hi]}
+    asked = [(d.source, d.queries, d.values["ap"]) for run in runs for d in run]
+    lo, hi = metrics.interval(_means(asked))
+    return {"mean_map": float(np.mean([v.mean() for *_, v in asked])), "ci95": [lo, hi]}
 
 
-def compared(
-    a: str, b: str, metric: str, scores: Mapping[str, Sequence[Directions]]
-) -> dict[str, JSON]:
+def compared(a: str, b: str, metric: str, runs: Mapping[str, Runs]) -> dict[str, JSON]:
     """Paired bootstrap over queries of the difference of means over seeds and directions."""
     gaps = [
-        [x - y for x, y in zip(one, other, strict=True)]
-        for one, other in zip(scores[a], scores[b], strict=True)
+        (x.source, x.queries, x.values[metric] - y.values[metric])
+        for one, other in zip(runs[a], runs[b], strict=True)
+        for x, y in zip(one, other, strict=True)
     ]
     means = _means(gaps)
     return {
         "a": a,
         "b": b,
         "metric": "map" if metric == "ap" else metric,
-        "difference": float(np.mean([g.mean() for s in gaps for g in s])),
+        "difference": float(np.mean([gap.mean() for *_, gap in gaps])),
         "ci95": list(metrics.interval(means)),
         "p": metrics.two_sided(means),
     }
 
 
-def _means(values: Sequence[Directions]) -> Array:
-    """Means over seeds and directions of resampled means over queries, ``(draws,)``.
+# a direction's source, the queries (q,) and a number for each (q,)
+_Asked = tuple[str, Ints, Array]
 
-    Seeds draw the same queries: the same ones asked again are no further evidence.
+
+def _means(asked: Sequence[_Asked]) -> Floats:
+    """Means over directions of means over the queries drawn ``(draws,)``.
+
+    What one picture finds among texts and among sounds hangs together, and the same query asked
+    with another seed is no further evidence: the queries of a source are drawn once for all that
+    they ask. A direction that none of those drawn asks is left out of that draw.
     """
-    drawn = [metrics.resampled_means(v, seed=i) for s in values for i, v in enumerate(s)]
-    return np.asarray(np.mean(drawn, axis=0), np.float32)
+    sources = dict.fromkeys(source for source, *_ in asked)
+    each = [
+        _redrawn([(rows, v) for source, rows, v in asked if source == mine], seed)
+        for seed, mine in enumerate(sources)
+    ]
+    return np.asarray(np.nanmean(np.concatenate(each, axis=1), axis=1), np.float64)
 
 
-def pooled(values: Sequence[Mapping[str, Array]], rows: Sequence[Mapping[str, Any]]) -> Row:
+def _redrawn(asked: Sequence[tuple[Ints, Array]], seed: int) -> Floats:
+    """Mean of each direction in each draw of one source's queries ``(draws, k)``; NaN of none."""
+    nodes = np.unique(np.concatenate([rows for rows, _ in asked]))
+    n = len(nodes)
+    at = [np.searchsorted(nodes, rows) for rows, _ in asked]
+    count = np.stack([np.bincount(i, minlength=n) for i in at], axis=1)  # (n, k)
+    total = np.stack(
+        [np.bincount(i, v, minlength=n) for i, (_, v) in zip(at, asked, strict=True)], axis=1
+    )
+    rng = np.random.default_rng(seed)
+    step = max(1, _CELLS // n)
+    out = []
+    for first in range(0, DRAWS, step):
+        drawn = rng.integers(0, n, (min(step, DRAWS - first), n))
+        cell = drawn + n * np.arange(len(drawn))[:, None]
+        often = np.bincount(cell.ravel(), minlength=drawn.size).reshape(drawn.shape)
+        size = often @ count  # (draws, k)
+        out.append(np.where(size > 0, often @ total / np.maximum(size, 1), np.nan))
+    return np.concatenate(out)
+
+
+def pooled(found: Sequence[Answered], rows: Sequence[Mapping[str, Any]]) -> Row:
     """All questions as one direction; what is chance or of a gallery is a mean over them."""
-    together = {name: np.concatenate([v[name] for v in values]) for name in values[0]}
+    names = found[0].values
+    together = {name: np.concatenate([d.values[name] for d in found]) for name in names}
     count = np.array([row["n_query"] for row in rows])
     of = {k: float(np.average([row[k] for row in rows], weights=count)) for k in _OF_GALLERY}
     row: dict[str, JSON] = {
@@ -137,7 +185,7 @@ def pooled(values: Sequence[Mapping[str, Array]], rows: Sequence[Mapping[str, An
         "n_query": int(count.sum()),
         "n_gallery": round(of["n_gallery"]),
     }
-    return row, together
+    return row, Answered("any", np.concatenate([d.queries for d in found]), together)
 
 
 def print_result(result: Result) -> None:

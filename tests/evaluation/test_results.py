@@ -1,0 +1,81 @@
+"""Intervals are as wide as chance: a query that asks twice is one piece of evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from graphretrieval import metrics
+from graphretrieval.evaluation.results import Answered, compared, pooled, summary
+from graphretrieval.types import Array, Ints
+
+
+def answered(values: Array, queries: Ints | None = None, source: str = "image") -> Answered:
+    rows = np.arange(len(values)) if queries is None else queries
+    return Answered(source, rows, {"ap": np.asarray(values, np.float32)})
+
+
+def p_of(gaps: Sequence[Answered], runs: int = 1) -> float:
+    """That of a comparison in which the other control scores nothing."""
+    none = [answered(np.zeros(len(g.queries)), g.queries, g.source) for g in gaps]
+    found = compared("full", "none", "ap", {"full": [gaps] * runs, "none": [none] * runs})
+    return float(found["p"])
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_where_nothing_differs_few_comparisons_of_dependent_directions_seem_sure(
+    seeds: int,
+) -> None:
+    rng = np.random.default_rng(0)
+    worlds, n = 400, 100
+    low = 0
+    for _ in range(worlds):
+        gaps = []
+        for s, source in enumerate(("image", "text", "audio")):
+            rows = s * n + np.arange(n)
+            common = rng.normal(size=n)
+            for _ in range(2):  # one node asks two galleries, and is as lucky in both
+                value = np.sqrt(0.8) * common + np.sqrt(0.2) * rng.normal(size=n)
+                gaps.append(answered(value, rows, source))
+        low += p_of(gaps, seeds) < 0.05
+    assert 0.025 < low / worlds < 0.08
+
+
+def test_questions_of_one_node_are_drawn_together() -> None:
+    rng = np.random.default_rng(0)
+    value, rows = rng.normal(0.2, 1, 80), np.arange(80)
+    once = summary([[answered(value)]])
+    rows_of = [{"method": "m", "relevance": "instance", "n_query": 80}] * 4
+    gallery = {"hubness@10": 0.0, "chance_map": 0.1, "n_gallery": 9}
+    _, four = pooled([answered(value, rows)] * 4, [{**row, **gallery} for row in rows_of])
+    assert four is not None
+    assert len(four.queries) == 320
+    assert summary([[four]])["ci95"] == pytest.approx(once["ci95"], abs=1e-9)
+
+
+def test_an_interval_of_one_direction_is_the_bootstraps() -> None:
+    value = np.random.default_rng(0).random(50).astype(np.float32)
+    found = summary([[answered(value)]])
+    assert found["ci95"] == pytest.approx(metrics.bootstrap(value), abs=1e-9)
+    assert found["mean_map"] == pytest.approx(value.mean(), abs=1e-6)
+
+
+def test_seeds_with_the_same_queries_make_no_interval_narrower_and_others_do() -> None:
+    rng = np.random.default_rng(0)
+    first, second = (answered(rng.random(100), i * 100 + np.arange(100)) for i in range(2))
+
+    def width(*runs: Answered) -> float:
+        lo, hi = summary([[run] for run in runs])["ci95"]
+        return float(hi - lo)
+
+    assert width(first, first) == pytest.approx(width(first), abs=1e-9)
+    assert width(first, second) == pytest.approx(width(first) / np.sqrt(2), rel=0.2)
+
+
+def test_a_direction_that_hardly_anybody_asks_has_an_interval_too() -> None:
+    few = answered(np.array([0.9]), np.array([7]))
+    many = answered(np.linspace(0, 1, 40))
+    lo, hi = summary([[many, few]])["ci95"]
+    assert 0 < lo < summary([[many, few]])["mean_map"] < hi < 1
