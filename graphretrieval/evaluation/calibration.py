@@ -45,13 +45,13 @@ class Told:
 def calibration(told: Sequence[Told]) -> Iterator[dict[str, JSON]]:
     """Rows of each direction, then of all together, for the best hit and for the first five.
 
-    All together are the directions that are no slices, or all slices where there are only these.
+    All together are those that are no parts of others, so that no question counts twice.
     """
     for t in told:
         d = t.direction
         yield from _rows({"source": d.source, "target": d.target, "slice": d.slice}, [t])
-    if told:
-        whole = [t for t in told if t.direction.slice == "all"] or told
+    whole = [t for t in told if t.direction.whole]
+    if whole:
         yield from _rows({"source": "any", "target": "any", "slice": POOLED}, whole)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from graphretrieval import splits
 from graphretrieval.errors import NothingToLearn
-from graphretrieval.evaluation.results import Direction
+from graphretrieval.evaluation.results import DESCRIBED, UNDESCRIBED, Direction
 from graphretrieval.folding import fold
 from graphretrieval.retriever import corpus
 from graphretrieval.retriever.corpus import Places
@@ -67,14 +67,14 @@ _Question = tuple[int, str, int]  # the thing described, the query's language, t
 
 
 def _slices(asked: Sequence[_Question], bare: Ints) -> dict[str, list[_Question]]:
-    """All questions; then by language where there are several, and by what was stripped."""
+    """All questions, by language where there are several; then the same by what was stripped."""
     languages = sorted({lang for _, lang, _ in asked})
     out = {"all": list(asked)} if len(languages) == 1 else {}
     out |= {name: [q for q in asked if q[1] == name] for name in languages if len(languages) > 1}
     if len(bare):
         stripped = set(bare.tolist())
-        out["described"] = [q for q in asked if q[0] not in stripped]
-        out["undescribed"] = [q for q in asked if q[0] in stripped]
+        out[DESCRIBED] = [q for q in asked if q[0] not in stripped]
+        out[UNDESCRIBED] = [q for q in asked if q[0] in stripped]
     return out
 
 

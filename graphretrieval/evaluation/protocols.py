@@ -33,13 +33,12 @@ from graphretrieval.evaluation.controls import (
 )
 from graphretrieval.evaluation.links import link_runs
 from graphretrieval.evaluation.results import (
-    COMPARED,
     FUSED,
     Answered,
     Direction,
     Result,
     Row,
-    compared,
+    comparisons,
     measured,
     summary,
 )
@@ -173,12 +172,7 @@ def evaluate(
         {"name": plan.protocol, **protocol},
         rows,
         {control: summary(each) for control, each in answered.items()},
-        [
-            compared("full", other, name, answered)
-            for name in COMPARED
-            for other in answered
-            if other != "full"
-        ],
+        comparisons(answered),
         sure,
         time.perf_counter() - started,
         _peak_mb(),

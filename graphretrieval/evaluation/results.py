@@ -17,6 +17,9 @@ FUSED = "default"
 POOLED = "pooled"
 #: What is compared between controls, query by query.
 COMPARED = ("ap", "mrr", "recall@10")
+#: Slices of questions that are asked in another slice as well: what was stripped, and what was not.
+DESCRIBED, UNDESCRIBED = "described", "undescribed"
+PARTS = (DESCRIBED, UNDESCRIBED)
 #: How often queries are drawn anew.
 DRAWS = 1000
 # cells of a table of draws that are held at once
@@ -36,17 +39,23 @@ class Direction:
     right: Bools = field(repr=False)
     slice: str = "all"
 
+    @property
+    def whole(self) -> bool:
+        """Whether its questions count: a part's are asked in another direction, too."""
+        return self.slice not in PARTS
+
 
 @dataclass(frozen=True)
 class Answered:
     """What each query of a direction that has an answer scored, and which nodes asked."""
 
     source: str
+    slice: str
     queries: Ints = field(repr=False)  # (q,) graph rows, of which one may ask several times
     values: Mapping[str, Array] = field(repr=False)  # (q,) by each metric
 
 
-#: A row, and what is behind it where it counts among the means.
+#: A row, and what is behind it where means or comparisons are made of it.
 Row = tuple[dict[str, JSON], Answered | None]
 #: The directions of each seed.
 Runs = Sequence[Sequence[Answered]]
@@ -97,7 +106,7 @@ def measured(
         "n_query": int(kept.sum()),
         "n_gallery": len(d.gallery),
     }
-    return row, Answered(d.source, d.queries[kept], values)
+    return row, Answered(d.source, d.slice, d.queries[kept], values)
 
 
 def _means_of(values: Mapping[str, Array]) -> dict[str, JSON]:
@@ -105,28 +114,58 @@ def _means_of(values: Mapping[str, Array]) -> dict[str, JSON]:
 
 
 def summary(runs: Runs) -> dict[str, JSON]:
-    """Mean over seeds and directions of mean AP, and its bootstrap interval over queries."""
-    asked = [(d.source, d.queries, d.values["ap"]) for run in runs for d in run]
+    """Mean over seeds and directions of mean AP, and its bootstrap interval over queries.
+
+    Parts of directions count in no mean.
+    """
+    asked = [(d.source, d.queries, d.values["ap"]) for d in _of(runs, None)]
     lo, hi = metrics.interval(_means(asked))
     return {"mean_map": float(np.mean([v.mean() for *_, v in asked])), "ci95": [lo, hi]}
 
 
-def compared(a: str, b: str, metric: str, runs: Mapping[str, Runs]) -> dict[str, JSON]:
-    """Paired bootstrap over queries of the difference of means over seeds and directions."""
+def comparisons(runs: Mapping[str, Runs]) -> list[dict[str, JSON]]:
+    """The true graph against each control by each metric: all questions, then those of each part.
+
+    Args:
+        runs: of each control, the same directions for all.
+    """
+    there = {d.slice for run in runs["full"] for d in run}
+    return [
+        compared("full", other, name, runs, part)
+        for part in (None, *(p for p in PARTS if p in there))
+        for name in COMPARED
+        for other in runs
+        if other != "full"
+    ]
+
+
+def compared(
+    a: str, b: str, metric: str, runs: Mapping[str, Runs], part: str | None = None
+) -> dict[str, JSON]:
+    """Paired bootstrap over queries of the difference of means over seeds and directions.
+
+    Of all questions, or of those of one part.
+    """
     gaps = [
         (x.source, x.queries, x.values[metric] - y.values[metric])
-        for one, other in zip(runs[a], runs[b], strict=True)
-        for x, y in zip(one, other, strict=True)
+        for x, y in zip(_of(runs[a], part), _of(runs[b], part), strict=True)
     ]
     means = _means(gaps)
     return {
         "a": a,
         "b": b,
         "metric": "map" if metric == "ap" else metric,
+        "slice": part or "all",
         "difference": float(np.mean([gap.mean() for *_, gap in gaps])),
         "ci95": list(metrics.interval(means)),
         "p": metrics.two_sided(means),
     }
+
+
+def _of(runs: Runs, part: str | None) -> list[Answered]:
+    """The directions of one part, or all those that are no parts."""
+    each = [d for run in runs for d in run]
+    return [d for d in each if (d.slice == part if part else d.slice not in PARTS)]
 
 
 # a direction's source, the queries (q,) and a number for each (q,)
@@ -185,7 +224,7 @@ def pooled(found: Sequence[Answered], rows: Sequence[Mapping[str, Any]]) -> Row:
         "n_query": int(count.sum()),
         "n_gallery": round(of["n_gallery"]),
     }
-    return row, Answered("any", np.concatenate([d.queries for d in found]), together)
+    return row, Answered("any", POOLED, np.concatenate([d.queries for d in found]), together)
 
 
 def print_result(result: Result) -> None:
@@ -199,7 +238,7 @@ def print_result(result: Result) -> None:
     ]
     render.print_rows(summary, ("control", "mean mAP", "95 % from", "to"))
     if result.paired:
-        render.print_rows(result.paired, ("metric", "a", "b", "difference", "ci95", "p"))
+        render.print_rows(result.paired, ("metric", "slice", "a", "b", "difference", "ci95", "p"))
     if result.calibration:
         _print_calibration(result.calibration)
 

@@ -64,6 +64,8 @@ def test_directions_are_pooled_once() -> None:
     assert [row["pairs"] for row in rows if row["top"] == 1] == [3, 3, 3]
     apart = [told.Told.of(direction(right, slice=s), sure, sure) for s in ("en", "zh")]
     assert [r["pairs"] for r in told.calibration(apart) if r["slice"] == "pooled"] == [6, 12]
+    apart += [told.Told.of(direction(right, slice="undescribed"), sure, sure)]
+    assert [r["pairs"] for r in told.calibration(apart) if r["slice"] == "pooled"] == [6, 12]
 
 
 def test_true_confidences_are_off_by_luck_alone() -> None:

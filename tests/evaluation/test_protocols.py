@@ -192,6 +192,20 @@ def test_undescribed_items_lose_every_description_and_are_reported_apart(
     assert 18 <= len(bare) <= 42  # half of sixty
 
 
+def test_no_question_counts_twice_among_the_means(base: gr.Retriever) -> None:
+    plan = Plan("connected", lang="en", undescribed=0.5, noise=True)
+    found = evaluate(base, plan)
+    rows = {(r["control"], r["slice"]): r for r in found.rows}
+    assert len({part for _, part in rows}) == 3
+    for control, about in found.summary.items():
+        assert about["mean_map"] == pytest.approx(rows[control, "all"]["map"], abs=1e-6)
+    for p in found.paired:
+        gap = rows["full", p["slice"]][p["metric"]] - rows[p["b"], p["slice"]][p["metric"]]
+        assert p["difference"] == pytest.approx(gap, abs=1e-6)
+    assert {p["slice"] for p in found.paired} == {"all", "described", "undescribed"}
+    print_result(found)
+
+
 def test_a_second_copy_of_the_hidden_words_is_hidden_with_it(kb: gr.Retriever) -> None:
     texts = [
         Node("copy", "text", text=f"One  LION called {name(0)}.", lang="en"),

@@ -8,13 +8,22 @@ import numpy as np
 import pytest
 
 from graphretrieval import metrics
-from graphretrieval.evaluation.results import Answered, compared, pooled, summary
+from graphretrieval.evaluation.results import (
+    COMPARED,
+    Answered,
+    compared,
+    comparisons,
+    pooled,
+    summary,
+)
 from graphretrieval.types import Array, Ints
 
 
-def answered(values: Array, queries: Ints | None = None, source: str = "image") -> Answered:
+def answered(
+    values: Array, queries: Ints | None = None, source: str = "image", part: str = "all"
+) -> Answered:
     rows = np.arange(len(values)) if queries is None else queries
-    return Answered(source, rows, {"ap": np.asarray(values, np.float32)})
+    return Answered(source, part, rows, {name: np.asarray(values, np.float32) for name in COMPARED})
 
 
 def p_of(gaps: Sequence[Answered], runs: int = 1) -> float:
@@ -79,3 +88,28 @@ def test_a_direction_that_hardly_anybody_asks_has_an_interval_too() -> None:
     many = answered(np.linspace(0, 1, 40))
     lo, hi = summary([[many, few]])["ci95"]
     assert 0 < lo < summary([[many, few]])["mean_map"] < hi < 1
+
+
+def test_parts_of_a_direction_count_in_no_mean_and_are_compared_apart() -> None:
+    value, rows = np.linspace(0, 1, 60), np.arange(60)
+    whole = answered(value)
+    parts = [
+        answered(value[mine], rows[mine], part=part)
+        for part, mine in (("described", rows >= 20), ("undescribed", rows < 20))
+    ]
+    assert summary([[whole, *parts]]) == summary([[whole]])
+    runs = {"full": [[whole, *parts]], "no_graph": [[answered(0 * value), *parts]]}
+    found = {(c["metric"], c["slice"]): c for c in comparisons(runs)}
+    assert list(found) == [
+        (metric, part)
+        for part in ("all", "described", "undescribed")
+        for metric in ("map", "mrr", "recall@10")
+    ]
+    assert found["map", "all"]["difference"] == pytest.approx(0.5, abs=1e-6)
+    assert found["map", "described"]["difference"] == 0
+
+
+def test_languages_count_where_there_are_several() -> None:
+    both = [answered(np.full(9, x), part=lang) for lang, x in (("en", 0.2), ("zh", 0.6))]
+    parts = [answered(np.full(9, x), part=p) for p, x in (("described", 1), ("undescribed", 0))]
+    assert summary([[*both, *parts]])["mean_map"] == pytest.approx(0.4, abs=1e-6)
