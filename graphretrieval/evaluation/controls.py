@@ -59,25 +59,23 @@ def controlled(
     return material, config
 
 
-def learned_from(material: Material, control: str, seed: int) -> Material:
-    """The material with the edges between items that aligners learn from changed as well.
+def learned_from(material: Material, truth: Material) -> Material:
+    """A control's material where aligners learn from the same wrong links that carry messages.
 
-    Categories stay as they are; the same material where the control leaves the graph alone.
+    Categories stay as they are; the same material where the control leaves the messages alone.
     """
-    graph = material.graph
-    single = np.zeros(len(graph.src), np.bool_)
-    single[corpus.instance_edges(graph)] = True
-    links = replace(material, messages=graph.with_edges(single))
-    changed = controlled(links, Config(), control, seed)[0].messages
-    if changed is links.messages:
+    changed = material.messages
+    if changed is truth.messages:
         return material
-    kept = graph.with_edges(~single)
+    others = np.ones(len(material.graph.src), np.bool_)
+    others[corpus.instance_edges(material.graph)] = False
+    kept, links = material.graph.with_edges(others), corpus.instance_edges(changed)
     both = replace(
-        graph,
-        src=np.concatenate([kept.src, changed.src]),
-        dst=np.concatenate([kept.dst, changed.dst]),
-        relation=np.concatenate([kept.relation, changed.relation]),
-        weight=np.concatenate([kept.weight, changed.weight]),
+        kept,
+        src=np.concatenate([kept.src, changed.src[links]]),
+        dst=np.concatenate([kept.dst, changed.dst[links]]),
+        relation=np.concatenate([kept.relation, changed.relation[links]]),
+        weight=np.concatenate([kept.weight, changed.weight[links]]),
     )
     return replace(material, graph=both)
 

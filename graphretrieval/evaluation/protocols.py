@@ -197,7 +197,7 @@ def _runs(
         material, config = controlled(trial.material, kb.config, control, seed)
         aligned = truth
         if plan.protocol == "few-labels":  # labels travel along edges before messages do
-            learned = learned_from(material, control, seed)
+            learned = learned_from(material, trial.material)
             if learned is not material:
                 material = learned
                 aligned = align(material, encoders, kb.config, seed=seed, progress=progress)

@@ -117,8 +117,7 @@ def test_links_that_labels_travel_along_are_changed_and_categories_stay(
     control: str, left: float, true: float
 ) -> None:
     g = replace(graph(), relations=("DESCRIBES", "IN_CATEGORY", "RELATED_TO"))
-    learned = learned_from(material(g), control, 0)
-    assert learned.messages is g
+    learned = learned_from(controlled(material(g), Config(), control, 0)[0], material(g))
     assert edges(learned.graph, 1) == edges(g, 1)
     links = edges(g, 0) + edges(g, 2)
     found = edges(learned.graph, 0) + edges(learned.graph, 2)
@@ -129,7 +128,19 @@ def test_links_that_labels_travel_along_are_changed_and_categories_stay(
 @pytest.mark.parametrize("control", ["full", "no_gnn", "no_path"])
 def test_what_leaves_the_graph_alone_is_not_learned_again(control: str) -> None:
     m = material(replace(graph(), relations=("DESCRIBES", "IN_CATEGORY", "RELATED_TO")))
-    assert learned_from(m, control, 0) is m
+    found, _ = controlled(m, Config(), control, 0)
+    assert learned_from(found, m) is found
+
+
+@pytest.mark.parametrize("control", ["no_graph", "rewired", "dropped", *NOISE])
+def test_aligners_learn_from_the_very_links_that_carry_messages(control: str) -> None:
+    g = replace(graph(), relations=("DESCRIBES", "IN_CATEGORY", "RELATED_TO"))
+    found, _ = controlled(material(g), Config(), control, 0)
+    learned = learned_from(found, material(g))
+    assert learned.messages is found.messages
+    for relation in (0, 2):
+        assert edges(learned.graph, relation) == edges(found.messages, relation)
+    assert edges(learned.graph, 1) == edges(g, 1)
 
 
 def edges(g: Graph, relation: int) -> Counter[tuple[int, int]]:
