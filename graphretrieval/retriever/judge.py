@@ -3,7 +3,9 @@
 Which links are kept is decided by their names, not by chance, so that every candidate is asked the
 same ones and none ever learns from them. One end asks by its own vector, without any edge, as a new
 query would; the other is sought among items of its modality by the sum that search ranks nearest
-vectors by. Neither the link nor any other between its ends carries messages.
+vectors by. Neither the link nor any other between its ends carries messages. Nobody is sought among
+others by itself, and what else it was known to be linked to is no wrong answer; what new links say
+may be wrong, and stays among the others.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_matrix
 
 from graphretrieval.errors import ConfigError
 from graphretrieval.gnn.messages import Typed, propagate, strengths
@@ -128,6 +131,7 @@ class Judge:
     asks: Ints = field(repr=False)  # (q,)
     answers: Ints = field(repr=False)  # (q,)
     new: Bools = field(repr=False)  # (q,)
+    partners: csr_matrix = field(repr=False)  # (n, n) both ways, of links that are not new
     seed: int = 0
 
     @classmethod
@@ -146,7 +150,11 @@ class Judge:
         asks, answers = np.where(turn, src, dst), np.where(turn, dst, src)
         asking = np.zeros(len(graph.ids), np.bool_)
         asking[asks] = True
-        return cls(graph, typed.without(asking), asks, answers, new[links], seed)
+        known, n = instance_links(graph), len(graph.ids)
+        known = known[~new[known]]
+        one_way = csr_matrix((np.ones(len(known)), (graph.src[known], graph.dst[known])), (n, n))
+        partners = (one_way + one_way.T).tocsr()
+        return cls(graph, typed.without(asking), asks, answers, new[links], partners, seed)
 
     def reciprocal_ranks(self, model: Model, raw: Mapping[str, Array]) -> Array:
         """1/rank of each question's answer ``(q,)``, ties half counted."""
@@ -163,8 +171,17 @@ class Judge:
                 scores += weight[i] * (asked @ scaled(block, raw[block][gallery]).T)
                 also = refined[block][np.searchsorted(rows, gallery)]
                 scores += weight[len(model.aligners) + i] * (asked @ also.T)
+            scores[self._also(mine, gallery)] = -np.inf
             out[mine] = _ranked(scores, np.searchsorted(gallery, self.answers[mine]))
         return out
+
+    def _also(self, questions: Ints, gallery: Ints) -> Bools:
+        """What is neither a right answer nor a wrong one ``(q, g)``."""
+        asks = self.asks[questions]
+        out = self.partners[asks][:, gallery].toarray() > 0
+        out |= asks[:, None] == gallery
+        out[self.answers[questions][:, None] == gallery] = False
+        return np.asarray(out, np.bool_)
 
     def _gallery(self, target: str, questions: Ints) -> Ints:
         """What answers are sought among, ascending."""
