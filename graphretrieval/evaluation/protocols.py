@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from graphretrieval import splits
 from graphretrieval.config import Config
@@ -58,6 +59,8 @@ from graphretrieval.types import IN_CATEGORY, JSON, Array, Graph, Ints, Node
 
 PROTOCOLS = ("inductive", "few-labels", "connected", "links")
 TEST_SHARE = 0.2
+# asked at once: bounds what their columns hold in memory
+QUERIES = 64
 
 
 @dataclass(frozen=True)
@@ -267,34 +270,41 @@ def scored(
     material = as_learned(model, material, raw)
     scorer = scorer_of(model, material, kb.store, material.messages, raw, trial.hidden)
     for d in trial.directions:
+        asks_as = kinds_of(material, d)
+        kinds = [str(kind) for kind in np.unique(asks_as)]
         try:
-            kind = kind_of(material, d)
-            weigher = gate(model, kind, d.target, trial.relevance)
+            weighers = {k: gate(model, k, d.target, trial.relevance) for k in kinds}
         except NotFitted:
             continue
         names = [FUSED, *model.columns] if parts else [FUSED]
         scores = np.empty((len(names), len(d.queries), len(d.gallery)), np.float32)
         sure = np.empty(scores.shape[1:], np.float32)
-        for start in range(0, len(d.queries), 64):
-            block = d.queries[start : start + 64]
-            queries = node_queries(scorer.vectors, block, kind, material.texts)
+        for kind, at in _blocks(asks_as):
+            queries = node_queries(scorer.vectors, d.queries[at], kind, material.texts)
             anchors = scorer.anchors(queries)
             columns = scorer.parts(queries, d.gallery, anchors)  # (q, g, p)
             for i, known in enumerate(scorer.known(anchors)):
-                weighed, sure[start + i] = weigher.weigh(columns[i], float(known))
-                scores[0, start + i] = weighed.sum(axis=1)
+                weighed, sure[at[i]] = weighers[kind].weigh(columns[i], float(known))
+                scores[0, at[i]] = weighed.sum(axis=1)
             if parts:
-                scores[1:, start : start + 64] = np.moveaxis(columns, 2, 0)
+                scores[1:, at] = np.moveaxis(columns, 2, 0)
         for name, matrix in zip(names, scores, strict=True):
             yield Scored(d, name, matrix, sure if name == FUSED else None)
 
 
-def kind_of(material: Material, d: Direction) -> str:
-    """The gate of most of the queries."""
+def kinds_of(material: Material, d: Direction) -> npt.NDArray[np.str_]:
+    """What each query asks as ``(q,)``: its modality, or its kind of text, as in a search."""
     if d.source != "text":
-        return d.source
-    names, count = np.unique(material.kinds[d.queries], return_counts=True)
-    return str(names[np.argmax(count)])
+        return np.full(len(d.queries), d.source)
+    return material.kinds[d.queries]
+
+
+def _blocks(kinds: npt.NDArray[np.str_]) -> Iterator[tuple[str, Ints]]:
+    """Positions of queries of one kind, some at a time."""
+    for kind in np.unique(kinds):
+        mine = np.flatnonzero(kinds == kind)
+        for start in range(0, len(mine), QUERIES):
+            yield str(kind), mine[start : start + QUERIES]
 
 
 def restricted(kb: Retriever, plan: Plan) -> tuple[Graph, dict[int, Node]]:

@@ -27,7 +27,7 @@ from graphretrieval.arrays import csr
 from graphretrieval.config import Config
 from graphretrieval.errors import NotFitted, NothingToLearn
 from graphretrieval.evaluation import protocols
-from graphretrieval.evaluation.protocols import Plan, Trial, kind_of
+from graphretrieval.evaluation.protocols import Plan, Trial, kinds_of
 from graphretrieval.evaluation.results import Direction
 from graphretrieval.explain import deletion
 from graphretrieval.protocols import Progress, silent
@@ -264,7 +264,7 @@ class _Work:
         asked = [(d, i) for d in self.trial.directions for i in range(len(d.queries))]
         for at in self.rng.permutation(len(asked)):
             d, i = asked[int(at)]
-            kind = kind_of(self.trial.material, d)
+            kind = str(kinds_of(self.trial.material, d)[i])
             try:
                 weigher = gate(self.searcher.model, kind, d.target, "instance")
             except NotFitted:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,19 @@ import graphretrieval as gr
 from graphretrieval.config import Config
 from graphretrieval.errors import NothingToLearn, QueryError
 from graphretrieval.evaluation.controls import NOISE
-from graphretrieval.evaluation.protocols import Plan, Trial, evaluate, evaluate_folder
-from graphretrieval.evaluation.results import print_result
+from graphretrieval.evaluation.protocols import (
+    Plan,
+    Trial,
+    evaluate,
+    evaluate_folder,
+    kinds_of,
+    scored,
+)
+from graphretrieval.evaluation.results import FUSED, Direction, print_result
 from graphretrieval.folding import fold
 from graphretrieval.retriever.learn import align, weigh
 from graphretrieval.retriever.weighing import gate
-from graphretrieval.types import Edge, Graph, Node
+from graphretrieval.types import Array, Edge, Graph, Node
 
 from .world import name, trial_of, write_world
 
@@ -112,6 +120,58 @@ def test_without_given_splits_what_belongs_together_is_on_one_side(kb: gr.Retrie
         if r in ("DESCRIBES", "RELATED_TO"):
             assert (s in hidden) == (d in hidden)
     assert_untouched(trial, hidden)
+
+
+class Only:
+    """A ranker to which one column alone is worth something."""
+
+    def __init__(self, column: int) -> None:
+        self.column = column
+
+    def weigh(self, parts: Array, known: float) -> Array:
+        out = np.zeros_like(parts)
+        out[:, self.column] = parts[:, self.column]
+        return out
+
+    def log_odds(self, scores: Array, known: float) -> tuple[float, float]:
+        return 1.0, 0.0
+
+
+def test_texts_of_each_kind_ask_through_their_own_gate_as_a_search_does(
+    base: gr.Retriever,
+) -> None:
+    trial, encoders, _ = trial_of(base, protocol="inductive")
+    aligned = align(trial.material, encoders, base.config)
+    model = weigh(aligned, trial.material, encoders, base.store, base.config, relevance="category")
+    part = {"text": model.columns[0], "han": model.columns[1]}
+    for kind, column in part.items():
+        model.gates[f"{kind}>image>category"] = Only(model.columns.index(column))
+    (d,) = [d for d in trial.directions if (d.source, d.target) == ("text", "image")]
+    kinds = kinds_of(trial.material, d)
+    assert set(kinds) == set(part)
+
+    def asked(own: Direction) -> dict[str, Any]:
+        alone = replace(trial, directions=[own])
+        return {s.method: s for s in scored(base, model, trial.material, alone, parts=True)}
+
+    found = asked(d)
+    for kind, column in part.items():
+        mine = kinds == kind
+        apart = asked(replace(d, queries=d.queries[mine], right=d.right[mine]))
+        assert set(apart) == set(found)
+        for method, s in apart.items():
+            np.testing.assert_allclose(found[method].scores[mine], s.scores, atol=1e-5)
+        fused = found[FUSED]
+        np.testing.assert_array_equal(fused.scores[mine], found[column].scores[mine])
+        assert fused.sure is not None
+        np.testing.assert_allclose(fused.sure, 1 / (1 + np.exp(-fused.scores)), rtol=1e-5)
+
+
+def test_items_ask_as_their_modality(base: gr.Retriever) -> None:
+    trial, _, _ = trial_of(base, protocol="inductive")
+    for d in trial.directions:
+        if d.source != "text":
+            assert set(kinds_of(trial.material, d)) == {d.source}
 
 
 # --- few labels -----------------------------------------------------------------------------
