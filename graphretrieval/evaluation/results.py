@@ -91,9 +91,14 @@ class Result:
 def measured(
     relevance: str, d: Direction, method: str, scores: Array
 ) -> tuple[dict[str, JSON], Answered]:
-    """A direction's row, and each metric of its queries."""
+    """A direction's row, and each metric of its queries.
+
+    What scores −inf is not in a query's gallery: chance and size are those of what is left.
+    """
     values = metrics.evaluate(scores, d.right)
     kept = metrics.answerable(scores, d.right)
+    there = scores[kept] > -np.inf
+    size = there.sum(axis=1)
     row: dict[str, JSON] = {
         "method": method,
         "relevance": relevance,
@@ -102,11 +107,17 @@ def measured(
         "slice": d.slice,
         **_means_of(values),
         "hubness@10": metrics.hubness(scores[kept]),
-        "chance_map": float(metrics.chance_map(d.right[kept]).mean()),
+        "chance_map": _chance(size, (d.right[kept] & there).sum(axis=1)),
         "n_query": int(kept.sum()),
-        "n_gallery": len(d.gallery),
+        "n_gallery": round(float(size.mean())) if len(size) else len(d.gallery),
     }
     return row, Answered(d.source, d.slice, d.queries[kept], values)
+
+
+def _chance(size: Ints, right: Ints) -> float:
+    """Mean expected AP of a random order of so many items ``(q,)``, so many of them right."""
+    each = [metrics.chance_map(np.arange(n) < right[size == n][:, None]) for n in np.unique(size)]
+    return float(np.mean(np.concatenate(each))) if each else 0.0
 
 
 def _means_of(values: Mapping[str, Array]) -> dict[str, JSON]:

@@ -11,8 +11,10 @@ from graphretrieval import metrics
 from graphretrieval.evaluation.results import (
     COMPARED,
     Answered,
+    Direction,
     compared,
     comparisons,
+    measured,
     pooled,
     summary,
 )
@@ -113,3 +115,29 @@ def test_languages_count_where_there_are_several() -> None:
     both = [answered(np.full(9, x), part=lang) for lang, x in (("en", 0.2), ("zh", 0.6))]
     parts = [answered(np.full(9, x), part=p) for p, x in (("described", 1), ("undescribed", 0))]
     assert summary([[*both, *parts]])["mean_map"] == pytest.approx(0.4, abs=1e-6)
+
+
+def test_chance_and_size_are_those_of_what_each_query_is_asked_among() -> None:
+    # an item is known to have 100 others, which are left out; one right answer, 20 wrong ones
+    rng = np.random.default_rng(0)
+    right = np.zeros((4000, 121), np.bool_)
+    right[:, 0] = True
+    scores = rng.random(right.shape).astype(np.float32)
+    scores[:, 1:101] = -np.inf
+    d = Direction("image", "text", np.arange(4000), np.arange(121), right)
+    row, _ = measured("instance", d, "default", scores)
+    assert row["n_gallery"] == 21
+    assert row["chance_map"] == pytest.approx(np.mean(1 / np.arange(1, 22)), rel=1e-5)
+    assert row["map"] == pytest.approx(row["chance_map"], rel=0.05)
+
+
+def test_galleries_of_several_sizes_and_queries_without_an_answer() -> None:
+    right = np.array([[1, 0, 0, 0], [1, 1, 0, 0], [1, 0, 0, 0]], np.bool_)
+    scores = np.zeros((3, 4), np.float32)
+    scores[0, 2:] = scores[1, 1] = scores[2, 0] = -np.inf
+    d = Direction("image", "text", np.array([7, 8, 9]), np.arange(4), right)
+    row, found = measured("instance", d, "default", scores)
+    assert found.queries.tolist() == [7, 8]  # nothing right is left for the third
+    assert (row["n_query"], row["n_gallery"]) == (2, 2)
+    one, two = (np.mean(1 / np.arange(1, n + 1)) for n in (2, 3))
+    assert row["chance_map"] == pytest.approx((one + two) / 2, abs=1e-6)
