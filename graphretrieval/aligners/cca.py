@@ -9,8 +9,9 @@ class means (cluster CCA, Rasiwasia et al. 2014).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
+from itertools import combinations
 from typing import Any, Self
 
 import numpy as np
@@ -74,7 +75,7 @@ class CcaAligner:
         """Learn from pairs, and from class means where there are none.
 
         Raises:
-            NothingToLearn: no two modalities share pairs or labels.
+            NothingToLearn: no two modalities that vary share pairs or labels.
         """
         material = Material.of(features, supervision, seed)
         views = material.joined(material.fitted(everything=True))
@@ -83,8 +84,17 @@ class CcaAligner:
                 f"CCA needs pairs or labels that join two modalities, of {sorted(features)}",
                 remedy="link items by DESCRIBES, or give both modalities categories",
             )
-        self.bases_ = material.bases(views, self.components, seed)
-        z = {m: b(material.features[m]).astype(np.float64) for m, b in self.bases_.items()}
+        bases = material.bases(views, self.components, seed)
+        z = {m: b(material.features[m]).astype(np.float64) for m, b in bases.items() if b.size}
+        joined = {m for key in _joined(material, z, material.fitted(everything=True)) for m in key}
+        if not joined:
+            still = sorted(set(views) - set(z))
+            raise NothingToLearn(
+                f"CCA needs two joined modalities that vary, but the items of {still} do not",
+                remedy="add items that differ, or leave CCA out of the setting aligners",
+            )
+        self.bases_ = {m: bases[m] for m in z if m in joined}
+        z = {m: z[m] for m in self.bases_}
         dims, ridge = self._choose(material, z, seed, progress)
         self._solve(material, z, material.fitted(everything=True), ridge, dims)
         self.chosen_ = {"dims": self.dim, "ridge": ridge}
@@ -183,14 +193,22 @@ def _cross_covariances(
     """C_ab of every two modalities that are joined, from pairs or else from class means."""
     pairs = material.pairs_within(rows)
     out = {}
-    for i, a in enumerate(z):
-        for b in list(z)[i + 1 :]:
-            if (a, b) in pairs:
-                x, y = z[a][pairs[a, b][:, 0]], z[b][pairs[a, b][:, 1]]
-                out[a, b] = (x - x.mean(axis=0)).T @ (y - y.mean(axis=0)) / len(x)
-            elif a in material.labels and b in material.labels:
-                out[a, b] = _between_classes(material, z, rows, a, b)
+    for a, b in _joined(material, z, rows):
+        if (a, b) in pairs:
+            x, y = z[a][pairs[a, b][:, 0]], z[b][pairs[a, b][:, 1]]
+            out[a, b] = (x - x.mean(axis=0)).T @ (y - y.mean(axis=0)) / len(x)
+        else:
+            out[a, b] = _between_classes(material, z, rows, a, b)
     return out
+
+
+def _joined(
+    material: Material, views: Iterable[str], rows: Mapping[str, Bools]
+) -> list[tuple[str, str]]:
+    """Every two of these modalities that share pairs among these rows, or else labels."""
+    pairs, labels = material.pairs_within(rows), material.labels
+    each = combinations(views, 2)
+    return [(a, b) for a, b in each if (a, b) in pairs or (a in labels and b in labels)]
 
 
 def _between_classes(

@@ -6,7 +6,7 @@ from scipy.io import loadmat
 
 from graphretrieval.aligners.cca import CcaAligner
 from graphretrieval.arrays import normalise
-from graphretrieval.errors import NotFitted
+from graphretrieval.errors import NotFitted, NothingToLearn
 from graphretrieval.types import Supervision
 
 
@@ -110,6 +110,32 @@ def test_dims_and_ridge_are_chosen_on_held_rows():
     cca = CcaAligner().fit({"a": noisy, "b": y}, paired(200, "a", "b"))
     assert cca.chosen_["ridge"] > 1e-3  # 64 columns, 170 rows: little ridge would fit the noise
     assert 1 <= cca.chosen_["dims"] <= 4
+
+
+def test_a_modality_without_variation_is_left_out():
+    x, y = two_views(n=120)
+    views = {"a": x, "b": y, "c": np.ones((120, 5))}
+    cca = CcaAligner(dims=2, ridge=1e-2).fit(views, paired(120, "a", "b", "c"))
+    without = CcaAligner(dims=2, ridge=1e-2).fit({"a": x, "b": y}, paired(120, "a", "b"))
+    np.testing.assert_array_equal(cca.embed("a", x), without.embed("a", x))
+    assert not cca.embed("c", views["c"]).any()
+    again = CcaAligner.from_state(cca.state())
+    np.testing.assert_array_equal(again.embed("b", y), cca.embed("b", y))
+
+
+def test_what_was_joined_through_a_modality_without_variation_is_not_joined():
+    x, y = two_views(n=60)
+    rows = np.arange(60)[:, None].repeat(2, 1)
+    through = Supervision(pairs={("a", "c"): rows, ("b", "c"): rows})
+    with pytest.raises(NothingToLearn, match=r"the items of \['c'\] do not"):
+        CcaAligner().fit({"a": x, "b": y, "c": np.ones((60, 5))}, through)
+
+
+@pytest.mark.parametrize("n", [1, 30])
+def test_items_that_do_not_differ_teach_nothing(n):
+    views = {"a": np.ones((n, 4)), "b": np.zeros((n, 3))}
+    with pytest.raises(NothingToLearn, match="leave CCA out"):
+        CcaAligner().fit(views, paired(n, "a", "b"))
 
 
 def test_asking_before_fitting_is_refused():
