@@ -4,7 +4,7 @@
 gate as in ReZero, Bachlechner et al. 2021), where g is what a convolution makes of the neighbours:
 at first their mean, so that the first thing learned is plain propagation. Dividing keeps lengths
 comparable between nodes with links and without. Who hears nobody keeps its vector to the bit; who
-has none takes what it hears.
+has none takes what it hears, also while its gate is shut: nothing could ever open that.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def absorb(
     """The gated mean of what nodes are and what they hear: ``(n, d)``, with gates ``(n,)``."""
     gate, own, heard = gate[:, None], own[:, None], heard[:, None]
     mixed = (x + gate * g) / (1 + gate.abs())
-    return torch.where(heard, torch.where(own, mixed, gate.detach().sign() * g), x)
+    return torch.where(heard, torch.where(own, mixed, g), x)
 
 
 def bend(dim: int, hidden: int) -> nn.Module:

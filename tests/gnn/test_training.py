@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from graphretrieval.gnn.checkpoint import Checkpoint, fingerprint
+from graphretrieval.gnn.gat import GatRefiner
 from graphretrieval.gnn.network import absorb
 from graphretrieval.gnn.sage import SageRefiner
 from graphretrieval.gnn.training import Schedule, contrast
 from graphretrieval.gnn.trial import trials
-from graphretrieval.types import State
+from graphretrieval.types import Graph, State
 from tests.gnn.planted import planted
 from tests.gnn.test_propagate import some_edges
 
@@ -27,6 +28,49 @@ def test_a_shut_gate_changes_nothing_and_an_open_one_mixes():
     own, heard = torch.tensor([1, 1, 0, 1]).bool(), torch.tensor([1, 1, 1, 0]).bool()
     z = absorb(x, g, torch.tensor([0.0, 0.5, 0.5, 0.5]), own, heard)
     np.testing.assert_allclose(z, [[1, 0], [2 / 3, 1], [0, 3], [1, 0]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("open", [0.0, 0.5, -0.5])
+def test_who_has_no_vector_takes_what_it_hears_whatever_the_gate(open):
+    x, g = torch.zeros(2, 2), torch.tensor([[0.0, 3], [0, 3]], requires_grad=True)
+    own, heard = torch.tensor([False, False]), torch.tensor([True, False])
+    z = absorb(x, g, torch.full((2,), open), own, heard)
+    np.testing.assert_allclose(z.detach(), [[0, 3], [0, 0]])
+    z.sum().backward()
+    np.testing.assert_allclose(g.grad, [[1, 1], [0, 0]])  # what is said can be learned
+
+
+@pytest.mark.parametrize("refiner", [SageRefiner, GatRefiner])
+def test_what_lies_behind_nodes_without_a_vector_is_heard(refiner):
+    graph, h, links = through_bare_nodes()
+    made = refiner(steps=60, schedule={"every": 10, "rate": 5e-3}).fit(graph, h, links)
+    assert made.active_
+    assert made.report_["mrr"] > 2 * made.report_["mrr@0"]
+
+
+def through_bare_nodes(n=120, d=16):
+    """Pictures of noise, each behind a node without a vector and a text that tells what is on it.
+
+    Other texts, which know it as well, ask for the pictures: those links are returned.
+    """
+    rng = np.random.default_rng(0)
+    at = np.arange(n)
+    parts = ("image", "source", "text", "text")
+    graph = Graph(
+        [f"{part}{i}{k:03d}" for i, part in enumerate(parts) for k in range(n)],
+        ("image", "source", "text"),
+        np.repeat([0, 1, 2, 2], n).astype(np.int16),
+        ("DESCRIBES", "PART_OF", "RELATED_TO"),
+        np.concatenate([2 * n + at, n + at, 3 * n + at]).astype(np.int32),
+        np.concatenate([n + at, at, at]).astype(np.int32),
+        np.repeat([1, 2, 0], n).astype(np.int16),
+        np.ones(3 * n, np.float32),
+    )
+    truth = rng.standard_normal((n, d))
+    noise = [rng.standard_normal((n, d)) for _ in range(3)]
+    bare = np.zeros((n, d))
+    h = np.concatenate([noise[0], bare, truth + 0.3 * noise[1], truth + 0.3 * noise[2]])
+    return graph, h.astype(np.float32), np.arange(2 * n, 3 * n)
 
 
 def test_the_loss_is_the_cross_entropy_of_the_right_answer():
