@@ -15,6 +15,7 @@ from graphretrieval.config import Config
 from graphretrieval.errors import ConfigError, QueryError
 from graphretrieval.protocols import GraphStore, Progress, Source, silent
 from graphretrieval.retriever.moves import Moves
+from graphretrieval.sources.files import is_gone
 from graphretrieval.sources.limits import Limits
 from graphretrieval.sources.media import MediaReader
 from graphretrieval.types import JSON, Batch, Edge, FileStamp, Node
@@ -235,7 +236,7 @@ def _attached(
 
 def _prune(store: GraphStore, prefix: str) -> int:
     """Remove the nodes whose file has vanished."""
-    gone = {uri for uri in store.files(prefix) if uri.startswith("/") and not Path(uri).exists()}
+    gone = {uri for uri in store.files(prefix) if uri.startswith("/") and is_gone(uri)}
     gone = {uri for uri in gone if not _is_row(uri)}
     if not gone:
         return 0
@@ -248,7 +249,7 @@ def _prune(store: GraphStore, prefix: str) -> int:
 def _is_row(uri: str) -> bool:
     """Rows of a manifest are stamped as ``file:line``; the file itself is there."""
     file, _, line = uri.rpartition(":")
-    return line.isdigit() and Path(file).exists()
+    return line.isdigit() and not is_gone(file)
 
 
 def _stored(store: GraphStore) -> Iterator[Node]:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 from graphretrieval.protocols import GraphStore
+from graphretrieval.sources.files import is_gone
 from graphretrieval.types import IN_CATEGORY, Batch, FileStamp, Node
 
 #: Stamps that begin so say which node a new id belongs to: in ``sha256`` stands the old one.
@@ -36,7 +36,7 @@ class Moves:
         gone = {
             uri: stamp.sha256
             for uri, stamp in known.items()
-            if uri.startswith("/") and stamp.sha256 and not Path(uri).exists()
+            if uri.startswith("/") and stamp.sha256 and is_gone(uri)
         }
         self._gone = {sha: uri for uri, sha in gone.items()}
         self._before: dict[str, list[Node]] | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -21,6 +22,7 @@ __all__ = [
     "UnsafeFile",
     "danger",
     "file_nodes",
+    "is_gone",
     "kind_of",
     "readable",
     "safe_walk",
@@ -52,17 +54,32 @@ def stamp(
     """What is remembered of a file that was read, or was refused with a reason.
 
     Of an inspected file, size and time are those from before it was decoded, so that a change
-    in the meantime is seen next time.
+    in the meantime is seen next time. Those of one that cannot be looked at any more are 0.
     """
     if isinstance(path, Inspection):
         return FileStamp(str(path.path), path.size, path.mtime_ns, path.sha256)
-    try:
-        about = path.stat()
-    except (OSError, RuntimeError):  # a link to nowhere, or in a circle
-        about = path.lstat()
     reason = None if refused is None else str(refused)
     shown = str(path).encode("utf-8", "replace").decode()  # a name may be no text at all
-    return FileStamp(shown, about.st_size, about.st_mtime_ns, sha256, reason)
+    return FileStamp(shown, *_size_and_time(path), sha256, reason)
+
+
+def _size_and_time(path: Path) -> tuple[int, int]:
+    for look in (path.stat, path.lstat):  # of a link to nowhere, or in a circle, its own
+        try:
+            about = look()
+        except (OSError, RuntimeError):
+            continue
+        return about.st_size, about.st_mtime_ns
+    return 0, 0
+
+
+def is_gone(path: str | Path) -> bool:
+    """Whether there surely is nothing at a path: one that may not be looked at is not gone."""
+    try:
+        os.stat(path)
+    except OSError as e:
+        return e.errno in (errno.ENOENT, errno.ENOTDIR)
+    return False
 
 
 def file_nodes(
@@ -147,10 +164,13 @@ def safe_walk(root: Path) -> Iterator[Path | InputRefused]:
     """All files below a folder, sorted; in place of what must not be opened, an ``UnsafeFile``.
 
     Hidden files and folders are passed over. Links are followed to files inside the tree only,
-    never to folders, so that there is no way out and no circle.
+    never to folders, so that there is no way out and no circle. A folder that cannot be listed
+    comes as an ``UnsafeFile`` too.
     """
     inside = root.resolve()
-    for name, folders, files in os.walk(root, followlinks=False):
+    failed: list[OSError] = []
+    for name, folders, files in os.walk(root, onerror=failed.append, followlinks=False):
+        yield from _unlisted(failed)
         folder = Path(name)
         folders[:] = sorted(f for f in folders if not f.startswith("."))
         linked = [f for f in folders if (folder / f).is_symlink()]
@@ -158,6 +178,17 @@ def safe_walk(root: Path) -> Iterator[Path | InputRefused]:
             if not file.startswith("."):
                 path = folder / file
                 yield danger(path, inside) or path
+    yield from _unlisted(failed)
+
+
+def _unlisted(failed: list[OSError]) -> Iterator[UnsafeFile]:
+    """Folders that could not be listed since the last call, less those that are gone."""
+    while failed:
+        error = failed.pop(0)
+        folder = Path(os.fsdecode(error.filename))
+        if not is_gone(folder):
+            why = f"the folder cannot be listed ({error.strerror})"
+            yield UnsafeFile(why, folder, remedy="check its permissions")
 
 
 def danger(path: Path, inside: Path) -> UnsafeFile | None:
@@ -167,6 +198,8 @@ def danger(path: Path, inside: Path) -> UnsafeFile | None:
     try:
         real = path.resolve(strict=True)
         mode = real.stat().st_mode
+    except PermissionError:
+        return UnsafeFile("it may not be looked at", path, remedy="check its folder's permissions")
     except (OSError, RuntimeError):
         return UnsafeFile("the link leads nowhere, or in a circle", path)
     if not real.is_relative_to(inside):

@@ -154,7 +154,7 @@ class FolderSource:
         # still unreadable: not opened, but reported again
         out.files += [s for s in kept.values() if s.refused is not None]
         opened = [e for group in groups for e in _to_open(group, kept)]
-        made = self._made(opened, out)
+        made = self._made(opened, known, out)
         for group in groups:
             fresh = [e for e in group if e.path not in kept]
             if fresh:
@@ -163,8 +163,14 @@ class FolderSource:
         whole = [str(path) for path, nodes in made.items() if nodes]
         return Batch(out.nodes, out.edges, out.files, sum(map(len, groups)), whole)
 
-    def _made(self, entries: Sequence[_Entry], out: _Found) -> dict[Path, list[Node]]:
-        """Read files into ``out``; the nodes of each that could be read."""
+    def _made(
+        self, entries: Sequence[_Entry], known: Mapping[str, FileStamp], out: _Found
+    ) -> dict[Path, list[Node]]:
+        """Read files into ``out``; the nodes of each that could be read.
+
+        A file that is refused keeps the nodes that it had, and its stamp says of what content they
+        are: it may have been moved while the folder was read.
+        """
         made: dict[Path, list[Node]] = {}
         media = [e for e in entries if e.kind != "pdf"]
         inspected = dict(zip(media, self.reader.inspect([e.path for e in media]), strict=True))
@@ -172,7 +178,9 @@ class FolderSource:
             try:
                 nodes, edges, mark = self._nodes(entry, inspected.get(entry))
             except InputRefused as reason:
-                out.files.append(stamp(entry.path, refused=reason))
+                before = known.get(str(entry.path))
+                sha256 = before.sha256 if before else ""
+                out.files.append(stamp(entry.path, sha256=sha256, refused=reason))
                 continue
             except InvalidNode as e:  # its name, of which the id is made, is no line of text
                 unnamed = InputRefused(e.problem, remedy="rename the file")
@@ -218,6 +226,8 @@ class FolderSource:
     ) -> list[Edge]:
         """Edges between files of one name, where one of the two is new or changed."""
         good = [e for e in group if e.path in made or _is_good(kept.get(e.path))]
+        # a text that was opened again and could not be read this time says nothing
+        good = [e for e in good if e.path in made or e.kind != Modality.TEXT]
         edges = []
         for entry in good:
             for other in good:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from PIL import Image
 
 import graphretrieval as gr
 from graphretrieval.config import Config
+from graphretrieval.errors import TooLarge
 from graphretrieval.sources.folder import BATCH, FolderSource
 from graphretrieval.sources.media import Inspection, Limits, MediaReader
 from graphretrieval.types import Batch, FileStamp
@@ -80,6 +82,28 @@ def sound(path: Path, seconds: float = 0.2) -> None:
 def text(path: Path, words: str = "A lion.") -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(words, "utf-8")
+
+
+@pytest.fixture
+def closed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Make folders that may not be entered, for root too, who may enter all."""
+
+    def close(folder: Path) -> None:
+        for name in ("scandir", "stat", "lstat"):
+            monkeypatch.setattr(os, name, _refusing(getattr(os, name), folder))
+
+    return close
+
+
+def _refusing(call: Callable[..., object], folder: Path) -> Callable[..., object]:
+    def refuse(path: object, *args: object, **options: object) -> object:
+        inside = isinstance(path, str | Path) and folder in Path(path).parents
+        if inside or (call.__name__ == "scandir" and Path(str(path)) == folder):
+            raise PermissionError(13, "Permission denied", str(path))
+        return call(path, *args, **options)
+
+    refuse.__name__ = call.__name__
+    return refuse
 
 
 # --- what names mean ------------------------------------------------------------------------
@@ -235,6 +259,41 @@ def test_links_out_of_the_folder_are_refused_and_those_within_are_files(
     assert set(found.refused) == {"out.png", "nowhere.png", "loop"}
 
 
+def test_a_folder_that_cannot_be_listed_is_refused(
+    root: Path, reader: Counting, closed: Callable[[Path], None]
+) -> None:
+    picture(root / "lion.png")
+    picture(root / "secret/tiger.png")
+    closed(root / "secret")
+    found = read(root, reader)
+    assert set(found.nodes) == {"zoo/lion.png"}
+    assert set(found.refused) == {"secret"}
+    assert "cannot be listed (Permission denied). check its perm" in str(found.refused["secret"])
+
+
+def test_files_that_may_not_be_looked_at_are_refused(
+    root: Path, reader: Counting, closed: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture(root / "secret/tiger.png")
+    scandir = os.scandir
+    closed(root / "secret")
+    monkeypatch.setattr(os, "scandir", scandir)  # it may be listed, and no more
+    assert "may not be looked at" in str(read(root, reader).refused["tiger.png"])
+
+
+def test_a_file_that_vanishes_after_the_listing_costs_itself_only(
+    root: Path, reader: Counting
+) -> None:
+    for name in ("ant", "lion", "zebra"):
+        picture(root / f"{name}.png")
+    source = FolderSource(root, reader=reader, config=Config())
+    assert source.total() == 3
+    (root / "lion.png").unlink()
+    found = Taken(list(source.batches({})))
+    assert set(found.nodes) == {"zoo/ant.png", "zoo/zebra.png"}
+    assert found.refused == {"lion.png": "the file is gone"}
+
+
 def test_what_belongs_together_is_never_parted_by_a_batch(root: Path, reader: Counting) -> None:
     for i in range(BATCH):
         text(root / f"t{i:03d}.txt", f"Number {i}.")
@@ -331,6 +390,31 @@ def test_a_picture_that_comes_later_is_described_by_the_text_that_was_there(
     assert found.links == {("zoo/lion.txt", "DESCRIBES", "zoo/lion.png")}
 
 
+def test_a_text_that_cannot_be_read_again_says_nothing_of_a_changed_picture(
+    root: Path, reader: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture(root / "lion.png")
+    text(root / "lion.txt")
+    first = read(root, reader)
+    picture(root / "lion.png", "blue")
+    os.utime(root / "lion.png", ns=(1, 1))
+    inspect = Counting.inspect
+
+    def slow(self: Counting, paths: Sequence[Path]) -> list[object]:
+        late = TooLarge("decoding it took longer than 60 s")
+        found = inspect(self, paths)
+        return [late if p.suffix == ".txt" else x for p, x in zip(paths, found, strict=True)]
+
+    monkeypatch.setattr(Counting, "inspect", slow)
+    found = read(root, reader, first.files)
+    assert set(found.nodes) == {"zoo/lion.png"}
+    assert set(found.refused) == {"lion.txt"}
+    # what its nodes were made of is remembered
+    before = first.files[str(root / "lion.txt")]
+    now = found.files[str(root / "lion.txt")]
+    assert replace(now, refused=None) == before
+
+
 # --- through the front door -----------------------------------------------------------------
 
 
@@ -359,6 +443,19 @@ def test_pruning_removes_what_vanished_and_only_that(root: Path, kb: gr.Retrieve
     picture(root / "cats/lion.png")
     kb.add(root)
     assert ("zoo/cats/lion.txt", "DESCRIBES", "zoo/cats/lion.png") in links(kb)
+
+
+def test_pruning_keeps_what_may_not_be_looked_at(
+    root: Path, kb: gr.Retriever, closed: Callable[[Path], None]
+) -> None:
+    picture(root / "lion.png")
+    picture(root / "secret/tiger.png", "blue")
+    kb.add(root)
+    closed(root / "secret")
+    report = kb.add(root, prune=True)
+    assert report.removed == 0
+    assert [Path(uri).name for uri, _ in report.refused] == ["secret"]
+    assert {n.id for n in kb.store.nodes("image")} == {"zoo/lion.png", "zoo/secret/tiger.png"}
 
 
 def test_a_changed_texts_lost_fragments_do_not_stay(root: Path, kb: gr.Retriever) -> None:
