@@ -1,7 +1,7 @@
 """A folder tree: subfolders are categories, and files of one name belong together.
 
 cats/lion.png           a picture in the category cats
-cats/lion.txt           describes lion.png; its lines zh_CN.utf8=… are other languages
+cats/lion.txt           describes lion.png; lines zh_CN.utf8=… in it are other languages
 cats/lion.ogg           a sound related to the picture
 cats/lion_desc.ogg      a spoken description of it; lion_desc_fr.ogg is the French one
 """
@@ -9,6 +9,7 @@ cats/lion_desc.ogg      a spoken description of it; lion_desc_fr.ogg is the Fren
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -43,8 +44,11 @@ from graphretrieval.types import (
 
 #: Files read before they are handed on: what one transaction holds and one crash can cost.
 BATCH = 64
-_LANG = r"[a-z]{2,3}(?:_[A-Za-z]{2,4})?(?:@[a-z]+)?"
-_TRANSLATED = re.compile(rf"\s*({_LANG})\.(?i:utf-?8)\s*=(.*)$")
+# a language with its script, region and variants, as in zh_CN, zh-Hans-CN, es_419, ca@valencia
+_CODE = r"[a-z]{2,3}(?:[-_][A-Za-z0-9]{2,8}){0,4}(?:@[a-z]+)?"
+_TRANSLATED = re.compile(rf"\s*({_CODE})\.(?i:utf-?8)\s*=(.*)$")
+# in a file's name any word could follow: one code of letters, and a region
+_LANG = r"[a-z]{2,3}(?:[-_][A-Za-z]{2,4})?(?:[-_](?:[A-Za-z]{2}|\d{3}))?(?:@[a-z]+)?"
 _SPOKEN = re.compile(rf"(.+)_desc(?:_({_LANG}))?$", re.I)
 
 
@@ -142,8 +146,8 @@ class FolderSource:
         folder, _, name = relative.rpartition("/")
         stem = name.removesuffix(path.suffix)
         spoken = _SPOKEN.match(stem) if kind == Modality.AUDIO else None
-        thing = (spoken[1] if spoken else stem).casefold()
-        lang = (spoken[2] or self.lang) if spoken else None
+        thing = _folded(spoken[1] if spoken else stem)
+        lang = (spoken[2].replace("-", "_") if spoken[2] else self.lang) if spoken else None
         entries.append(_Entry(path, relative, kind, (folder, thing), bool(spoken), lang))
 
     def _read(
@@ -318,17 +322,26 @@ def _relation(entry: _Entry, other: _Entry) -> str | None:
     return None
 
 
-def _languages(text: str, first: str) -> dict[str, str]:
-    """Texts by language of a description whose lines after the first are ``xx.utf8=…``.
+def _folded(stem: str) -> str:
+    """A stem as names are compared: without case, and é in one sign or two alike."""
+    plain = unicodedata.normalize("NFD", stem).casefold()
+    return unicodedata.normalize("NFC", plain)
 
-    Empty if the text is not of that form. The first line is in language ``first``.
+
+def _languages(text: str, first: str) -> dict[str, str]:
+    """Texts by language of a description whose lines are ``xx.utf8=…``, the first one or not.
+
+    Empty if the text is not of that form. A first line without a code is in language ``first``;
+    ``zh-CN`` is written ``zh_CN``, and lines of one language are one text.
     """
-    head, *lines = [line for line in text.splitlines() if line.strip()] or [""]
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    found: dict[str, dict[str, None]] = {}
+    if lines and not _TRANSLATED.match(lines[0]):
+        found[first] = {lines.pop(0): None}
     matches = [_TRANSLATED.match(line) for line in lines]
     if not lines or not all(matches):
         return {}
-    found = {first: head.strip()}
     for match in filter(None, matches):
-        if match[2].strip():
-            found.setdefault(match[1], match[2].strip())
-    return found
+        if words := match[2].strip():
+            found.setdefault(match[1].replace("-", "_"), {})[words] = None
+    return {lang: "\n".join(said) for lang, said in found.items()}

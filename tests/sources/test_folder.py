@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -195,22 +196,52 @@ def test_a_text_that_only_looks_multilingual_stays_one_text(root: Path, reader: 
     assert read(root, reader).nodes["zoo/a.txt"].text == words
 
 
+@pytest.mark.parametrize(
+    ("words", "texts"),
+    [
+        ("A lion.\nzh-CN.utf8=狮子", {"en": "A lion.", "zh_CN": "狮子"}),
+        ("A lion.\nzh_Hans_CN.utf8=狮子", {"en": "A lion.", "zh_Hans_CN": "狮子"}),
+        ("A lion.\nes_419.utf8=León", {"en": "A lion.", "es_419": "León"}),
+        ("A lion.\nde-CH-1996.utf8=Löwe", {"en": "A lion.", "de_CH_1996": "Löwe"}),
+        ("A lion.\nzh_CN.utf8=狮子\nzh-CN.utf8=雄狮", {"en": "A lion.", "zh_CN": "狮子\n雄狮"}),
+        ("A lion.\nen.utf8=A lion.\nfr.utf8=Un lion.", {"en": "A lion.", "fr": "Un lion."}),
+        ("en.utf8=Lion\nzh_CN.utf8=狮子", {"en": "Lion", "zh_CN": "狮子"}),
+        ("zh_CN.utf8=狮子\n", {"zh_CN": "狮子"}),
+    ],
+)
+def test_codes_of_languages_have_many_forms_and_no_line_is_lost(
+    root: Path, reader: Counting, words: str, texts: dict[str, str]
+) -> None:
+    text(root / "lion.txt", words)
+    found = read(root, reader)
+    assert {n.lang: n.text for n in found.nodes.values()} == texts
+
+
+def test_names_belong_together_however_their_accents_are_written(
+    root: Path, reader: Counting
+) -> None:
+    apart, together = (unicodedata.normalize(form, "café") for form in ("NFD", "NFC"))
+    picture(root / f"{apart}.png")
+    text(root / f"{together}.txt", "A café.")
+    found = read(root, reader)
+    assert found.links_of("DESCRIBES") == {(f"zoo/{together}.txt", f"zoo/{apart}.png")}
+
+
 def test_a_spoken_description_describes_and_is_in_its_language(
     root: Path, reader: Counting
 ) -> None:
     picture(root / "lion.png")
-    for name in ("lion", "lion_desc", "lion_desc_fr", "lion_DESC_pt_BR"):
+    names = ("lion_desc", "lion_desc_fr", "lion_DESC_pt_BR", "lion_desc_zh-Hans-CN")
+    for name in ("lion", *names):
         sound(root / f"{name}.ogg")
     found = read(root, reader, lang="en")
-    assert found.links_of("DESCRIBES") == {
-        (f"zoo/{name}.ogg", "zoo/lion.png")
-        for name in ("lion_desc", "lion_desc_fr", "lion_DESC_pt_BR")
-    }
+    assert found.links_of("DESCRIBES") == {(f"zoo/{name}.ogg", "zoo/lion.png") for name in names}
     assert found.links_of("RELATED_TO") == {("zoo/lion.ogg", "zoo/lion.png")}
     langs = {n.id: (n.lang, n.properties.get("spoken")) for n in found.nodes.values()}
     assert langs["zoo/lion_desc.ogg"] == ("en", True)
     assert langs["zoo/lion_desc_fr.ogg"] == ("fr", True)
     assert langs["zoo/lion_DESC_pt_BR.ogg"] == ("pt_BR", True)
+    assert langs["zoo/lion_desc_zh-Hans-CN.ogg"] == ("zh_Hans_CN", True)
     assert langs["zoo/lion.ogg"] == (None, None)
 
 
