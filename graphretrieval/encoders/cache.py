@@ -2,7 +2,8 @@
 
 One SQLite file per encoder version; a row is a key (sha256 of the content), the feature as float32
 bytes, and their checksum. A row whose checksum fails is dropped and made afresh, a file that is no
-database is set aside: a cache may cost speed, never correctness.
+database is set aside, and of a folder that cannot be written it is said once that nothing is kept:
+a cache may cost speed, never correctness.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import contextlib
 import hashlib
 import re
 import sqlite3
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,15 @@ CREATE TABLE IF NOT EXISTS feature (
 """
 
 
+_REFUSED = (
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_READONLY,
+)
+_told: set[Path] = set()
+
+
 class FeatureCache:
     """A folder of cached features, shared by processes.
 
@@ -43,11 +54,11 @@ class FeatureCache:
     def lookup(self, version: str, keys: Sequence[str]) -> list[Array | None]:
         """For each key its feature ``(dim,)``, or ``None`` where there is none to be believed."""
         path = self._path(version)
-        if not keys or not path.exists():
-            return [None] * len(keys)
         found: dict[str, Array] = {}
         broken: list[str] = []
-        with _dropped_if_broken(path), _open(path) as db:
+        if not keys or not _is_there(path):
+            return [None] * len(keys)
+        with _told_if_refused(self.folder), _dropped_if_broken(path), _open(path) as db:
             for key, value, checksum in _select(db, list(dict.fromkeys(keys))):
                 if _checksum(key, value) == checksum:
                     found[key] = np.frombuffer(value, np.float32).copy()
@@ -62,6 +73,8 @@ class FeatureCache:
     def store(self, version: str, keys: Sequence[str], rows: Array) -> None:
         """Keep ``rows[i]`` under ``keys[i]``, all in one transaction; a known key is replaced.
 
+        Where the folder cannot be made or written, a warning says so once and nothing is kept.
+
         Raises:
             ConfigError: there are more or fewer keys than rows.
         """
@@ -73,9 +86,12 @@ class FeatureCache:
         if not keys:
             return
         path = self._path(version)
-        self.folder.mkdir(parents=True, exist_ok=True)
         values = [np.ascontiguousarray(row, np.float32).tobytes() for row in rows]
-        with _dropped_if_broken(path), _open(path) as db:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(_told_if_refused(self.folder))
+            self.folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(_dropped_if_broken(path))
+            db = stack.enter_context(_open(path))
             db.execute("BEGIN IMMEDIATE")
             db.execute(SCHEMA)
             db.executemany(
@@ -141,10 +157,38 @@ def _dropped_if_broken(path: Path) -> Iterator[None]:
     """A busy or still empty file is left alone; one that is no sound database is removed."""
     try:
         yield
-    except sqlite3.OperationalError:
-        return
+    except sqlite3.OperationalError as e:
+        if getattr(e, "sqlite_errorcode", 0) & 0xFF in _REFUSED:  # the rest says more precisely
+            _tell(path.parent, str(e))
     except sqlite3.DatabaseError:
         _remove(path)
+
+
+@contextlib.contextmanager
+def _told_if_refused(folder: Path) -> Iterator[None]:
+    """What the file system refuses costs no more than what would have been kept."""
+    try:
+        yield
+    except OSError as e:
+        _tell(folder, e.strerror or str(e))
+
+
+def _tell(folder: Path, why: str) -> None:
+    if folder not in _told:
+        _told.add(folder)
+        warnings.warn(
+            f"features cannot be kept in {folder} ({why}) and will be made again each time. "
+            "Set cache_dir to a folder that can be written",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # it may not be looked at: storing will say so
+        return False
 
 
 def _select(db: sqlite3.Connection, keys: list[str]) -> Iterator[tuple[str, bytes, bytes]]:

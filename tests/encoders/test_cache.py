@@ -114,6 +114,40 @@ def test_pruning_where_nothing_was_stored_is_no_error(tmp_path: Path) -> None:
     assert FeatureCache(tmp_path / "nowhere").prune(0) == 0
 
 
+@pytest.mark.parametrize("blocked", ["the folder", "the database", "entering"])
+def test_a_folder_that_cannot_be_written_is_told_once_and_costs_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blocked: str
+) -> None:
+    cache = FeatureCache(tmp_path / "file" / "features")
+    if blocked == "the folder":
+        (tmp_path / "file").write_bytes(b"")
+    elif blocked == "the database":  # sqlite cannot open a folder
+        cache._path("one-1").mkdir(parents=True)
+    else:
+        monkeypatch.setattr(Path, "mkdir", forbidden)
+        monkeypatch.setattr(Path, "exists", forbidden)
+    with pytest.warns(RuntimeWarning, match=r"cannot be kept in .*features .*cache_dir") as told:
+        assert [kept(cache), kept(cache)] == [None, None]
+    assert len(told) == 1
+
+
+def test_what_a_cache_that_is_only_read_holds_is_found(
+    cache: FeatureCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "touch", forbidden)
+    with pytest.warns(RuntimeWarning, match="cannot be kept"):
+        np.testing.assert_array_equal(cache.lookup("one-1", ["b"])[0], ROWS[1])
+
+
+def kept(cache: FeatureCache) -> object:
+    cache.store("one-1", ["a"], ROWS[:1])
+    return cache.lookup("one-1", ["a"])[0]
+
+
+def forbidden(path: Path, *_: object, **__: object) -> None:
+    raise PermissionError(13, "Permission denied", str(path))
+
+
 def test_refuses_more_keys_than_rows(cache: FeatureCache) -> None:
     with pytest.raises(ConfigError, match="2 keys were given for 3 rows"):
         cache.store("one-1", ["a", "b"], ROWS)
