@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
@@ -18,11 +19,13 @@ from graphretrieval.retriever.moves import Moves
 from graphretrieval.sources.files import is_gone
 from graphretrieval.sources.limits import Limits
 from graphretrieval.sources.media import MediaReader
-from graphretrieval.types import JSON, Batch, Edge, FileStamp, Node
+from graphretrieval.types import JSON, PART_OF, Batch, Edge, FileStamp, Node
 
 _TABLES = {".csv", ".tsv"}
 #: Folder beside the models that holds certificates of what was forgotten.
 CERTIFICATES = "certificates"
+# what a file's rows and views are stamped under, after its own name
+_PART = re.compile(r":(?:canvas-)?\d+")
 FORGOTTEN = "it was forgotten on request and is kept out"
 
 
@@ -57,8 +60,15 @@ def detect(path: Path) -> str:
     """Which source reads a path, by what lies there.
 
     Raises:
-        QueryError: nothing is there, or nothing known reads it.
+        QueryError: nothing is there, it may not be looked at, or nothing known reads it.
     """
+    try:
+        return _detected(path)
+    except PermissionError as e:
+        raise QueryError(f"{path} may not be read", remedy="check its permissions") from e
+
+
+def _detected(path: Path) -> str:
     if path.is_dir():
         if any((path / name).exists() for name in ("nodes.jsonl", "nodes.csv")):
             return "arrays" if any(path.glob("vectors*")) else "manifest"
@@ -110,10 +120,11 @@ def ingest(
     """
     start = time.perf_counter()
     tally = _Tally()
+    place = path.resolve()
     removed = 0
     with MediaReader(Limits.of(config)) as reader:
         source = open_source(path, reader, config, format=format, **options)
-        known = store.files(str(path.resolve()))
+        known = _known(store, place)
         total = source.total()
         moves, former = Moves(store, known), _Former(store, known)
         for found in source.batches(known):
@@ -123,7 +134,7 @@ def ingest(
             _commit(store, _without(batch, forgotten, tally), known, tally)
             progress(tally.done, max(total, tally.done), "reading")
     store.forget_files(moves.moved)
-    removed += _prune(store, str(path.resolve())) if prune else 0
+    removed += _prune(store, place) if prune else 0
     return Report(
         tally.nodes,
         tally.edges,
@@ -234,22 +245,45 @@ def _attached(
     return good, [e for e in edges if not (e.src in here and e.dst in here)]
 
 
-def _prune(store: GraphStore, prefix: str) -> int:
-    """Remove the nodes whose file has vanished."""
-    gone = {uri for uri in store.files(prefix) if uri.startswith("/") and is_gone(uri)}
-    gone = {uri for uri in gone if not _is_row(uri)}
-    if not gone:
+def _known(store: GraphStore, place: Path) -> dict[str, FileStamp]:
+    """Stamps of a place: of all below a folder, or of a file and its rows or views."""
+    if place.is_dir():
+        return store.files(f"{str(place).rstrip('/')}/")
+    own = str(place)
+    found = store.files(own).items()
+    return {u: s for u, s in found if u == own or _PART.fullmatch(u, len(own))}
+
+
+def _prune(store: GraphStore, place: Path) -> int:
+    """Remove the nodes whose file has vanished: of a folder, or beside a manifest of pictures."""
+    gone = {uri for uri in _known(store, place) if is_gone(uri) and not _is_part(uri)}
+    if not gone and place.is_dir():
         return 0
-    ids = [node.id for node in _stored(store) if node.uri in gone]
-    store.delete(ids)
+    ids, own = [], []
+    for node in _stored(store):
+        if node.uri in gone:
+            ids.append(node.id)
+        elif node.uri == str(place):
+            own.append(node.id)
+    ids += _lost_parts(store, own)
+    if ids:
+        store.delete(ids)
     store.forget_files(sorted(gone))
     return len(ids)
 
 
-def _is_row(uri: str) -> bool:
-    """Rows of a manifest are stamped as ``file:line``; the file itself is there."""
-    file, _, line = uri.rpartition(":")
-    return line.isdigit() and not is_gone(file)
+def _lost_parts(store: GraphStore, own: Sequence[str]) -> list[str]:
+    """Parts of a file's nodes that lie in files of their own, which have vanished."""
+    edges = store.neighbours(own, types=[PART_OF], direction="in", limit=1_000_000)
+    parts = store.get(sorted({e.src for mine in edges for e in mine}))
+    files = [(n.id, str(n.uri)) for n in parts if n is not None]
+    return [id for id, uri in files if uri.startswith("/") and is_gone(uri)]
+
+
+def _is_part(uri: str) -> bool:
+    """Rows and views are stamped under their file's name and a number; the file itself is there."""
+    file, colon, part = uri.rpartition(":")
+    return bool(_PART.fullmatch(colon + part)) and not is_gone(file)
 
 
 def _stored(store: GraphStore) -> Iterator[Node]:
@@ -259,6 +293,6 @@ def _stored(store: GraphStore) -> Iterator[Node]:
 def _is_iiif(path: Path) -> bool:
     try:
         document = json.loads(path.read_bytes()[: 64 << 20])
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(document, dict) and "iiif.io" in str(document.get("@context", ""))

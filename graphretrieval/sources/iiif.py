@@ -10,7 +10,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,8 @@ class IiifSource:
     """Reads one manifest: the object as a source node, its pictures as parts of it in order.
 
     Its label and summary become a text for each language that describes the object, and the
-    picture where there is just one; metadata become properties.
+    picture where there is just one; metadata become properties. A view's stamp, under
+    ``book.json:canvas-2``, remembers its picture: others may know the same file by its own name.
 
     Args:
         path: the manifest, a JSON file.
@@ -97,8 +98,9 @@ class IiifSource:
         canvases = list(_canvases(document))
         files = self._files()
         places = [_find(canvas.address, files) for canvas in canvases]
-        if self._unchanged([p for p in places if p is not None], known):
-            yield Batch(files=[s for s in known.values() if s.refused is not None], done=1)
+        marks = self._marks(places, known)
+        if all(mark is not None for mark in marks):
+            yield Batch(files=[s for s in marks if s and s.refused is not None], done=1)
             return
         yield self._batch(document, canvases, places)
 
@@ -107,12 +109,20 @@ class IiifSource:
         found = (p for p in safe_walk(self.path.parent) if isinstance(p, Path))
         return {p.name.casefold(): p for p in found if kind_of(p) == Modality.IMAGE}
 
-    def _unchanged(self, places: list[Path], known: Mapping[str, FileStamp]) -> bool:
-        marks = [known.get(str(path)) for path in (self.path, *places)]
-        return all(
-            mark is not None and stat_of(Path(mark.uri)) == (mark.size, mark.mtime_ns)
-            for mark in marks
-        )
+    def _marks(
+        self, places: list[Path | None], known: Mapping[str, FileStamp]
+    ) -> list[FileStamp | None]:
+        """Stamps of the manifest and its views, ``None`` for what is new or changed."""
+        uris = [str(self.path), *(self._view(i) for i in range(1, len(places) + 1))]
+        out = []
+        for uri, path in zip(uris, (self.path, *places), strict=True):
+            mark = known.get(uri)
+            same = mark is not None and (mark.size, mark.mtime_ns) == _size_and_time(path)
+            out.append(mark if same else None)
+        return out
+
+    def _view(self, number: int) -> str:
+        return f"{self.path}:canvas-{number}"
 
     def _batch(
         self, document: dict[str, Any], canvases: list[_Canvas], places: list[Path | None]
@@ -133,14 +143,13 @@ class IiifSource:
         for number, (canvas, place) in enumerate(zip(canvases, places, strict=True), 1):
             item = _missing(canvas) if place is None else next(found)
             if isinstance(item, InputRefused):
-                uri = f"{self.path}:canvas-{number}" if place is None else str(place)
-                size, mtime = (0, 0) if place is None else stat_of(place)
-                files.append(FileStamp(uri, size, mtime, "", str(item)))
+                reason = str(item) if place is None else f"{place.name}: {item}"
+                files.append(FileStamp(self._view(number), *_size_and_time(place), "", reason))
                 continue
             picture = self._picture(item, f"{base}#canvas={number}", canvas, common)
             nodes.append(picture)
             pictures.append(picture.id)
-            files.append(stamp(item))
+            files.append(replace(stamp(item), uri=self._view(number)))
         edges += [Edge(picture, PART_OF, base, origin="rule") for picture in pictures]
         edges += [Edge(a, NEXT, b, origin="rule") for a, b in pairwise(pictures)]
         described = [base, *pictures] if len(pictures) == 1 else [base]
@@ -239,8 +248,15 @@ def _label(canvas: dict[str, Any]) -> str | None:
     return _first(_by_language(canvas.get("label"), None))
 
 
+def _size_and_time(place: Path | None) -> tuple[int, int]:
+    return (0, 0) if place is None else stat_of(place)
+
+
 def _find(address: str, files: Mapping[str, Path]) -> Path | None:
-    place = unquote(urlsplit(address).path)
+    try:
+        place = unquote(urlsplit(address).path)
+    except ValueError:  # http://[h/f1.png is no address
+        return None
     service = _SERVICE.match(place)
     name = (service[1] if service else place).rstrip("/").rpartition("/")[2].casefold()
     if service is None and name in files:

@@ -184,9 +184,41 @@ def test_an_unchanged_object_is_not_read_again(tmp_path: Path, reader: MediaRead
     path = write(tmp_path, three([("1", f"{BASE}/a.jpg")]))
     known = {f.uri: f for f in read(path, reader).files}
     assert read(path, reader, known).nodes == ()
+    view = f"{path}:canvas-1"
+    assert len(read(path, reader, {**known, view: FileStamp(view, 1, 1)}).nodes) == 3
+
+
+def test_what_is_still_missing_or_broken_is_said_again_and_what_others_miss_is_not(
+    tmp_path: Path, reader: MediaReader
+) -> None:
+    (tmp_path / "b.jpg").write_bytes(b"no picture")
+    path = write(tmp_path, three([("1", f"{BASE}/a.jpg"), ("2", f"{BASE}/b.jpg")]))
+    first = read(path, reader)
+    known = {f.uri: f for f in first.files}
+    other = FileStamp(f"{tmp_path}/other.json:canvas-1", 0, 0, "", "missing")
+    again = read(path, reader, {**known, other.uri: other})
+    assert again.nodes == ()
+    assert list(again.files) == [f for f in first.files if f.refused] == list(known.values())[1:]
+    assert str(again.files[1].refused).startswith("b.jpg: ")
+    picture(tmp_path / "a.jpg")  # found at last
+    assert "c/book.json#canvas=1" in by_id(read(path, reader, known))
+
+
+def test_a_picture_that_vanished_is_missed(tmp_path: Path, reader: MediaReader) -> None:
     picture(tmp_path / "a.jpg")
-    known[str(tmp_path / "a.jpg")] = FileStamp(str(tmp_path / "a.jpg"), 1, 1)
-    assert len(read(path, reader, known).nodes) == 3
+    path = write(tmp_path, three([("1", f"{BASE}/a.jpg")]))
+    known = {f.uri: f for f in read(path, reader).files}
+    (tmp_path / "a.jpg").unlink()
+    (refused,) = [f for f in read(path, reader, known).files if f.refused]
+    assert "nothing is fetched" in str(refused.refused)
+
+
+def test_what_is_no_address_belongs_to_no_file(tmp_path: Path, reader: MediaReader) -> None:
+    picture(tmp_path / "f1.png")
+    path = write(tmp_path, three([("1", "http://[h/f1.png"), ("2", "http://h/f1.png")]))
+    batch = read(path, reader)
+    assert [f.uri for f in batch.files if f.refused] == [f"{path}:canvas-1"]
+    assert "c/book.json#canvas=2" in by_id(batch)
 
 
 def test_everything_is_put_into_the_category_given(tmp_path: Path, reader: MediaReader) -> None:
