@@ -15,7 +15,7 @@ from graphretrieval import registry
 from graphretrieval.config import Config
 from graphretrieval.errors import ConfigError, QueryError
 from graphretrieval.protocols import GraphStore, Progress, Source, silent
-from graphretrieval.retriever.moves import Moves
+from graphretrieval.retriever.moves import MOVED, Moves
 from graphretrieval.sources.files import is_gone
 from graphretrieval.sources.limits import Limits
 from graphretrieval.sources.media import MediaReader
@@ -24,6 +24,8 @@ from graphretrieval.types import JSON, PART_OF, Batch, Edge, FileStamp, Node
 _TABLES = {".csv", ".tsv"}
 #: Folder beside the models that holds certificates of what was forgotten.
 CERTIFICATES = "certificates"
+#: Sources that make ids of files' paths; in all others, what is listed says its own.
+_PATHS = ("folder", "pdf")
 # what a file's rows and views are stamped under, after its own name
 _PART = re.compile(r":(?:canvas-)?\d+")
 FORGOTTEN = "it was forgotten on request and is kept out"
@@ -121,19 +123,22 @@ def ingest(
     start = time.perf_counter()
     tally = _Tally()
     place = path.resolve()
+    folder = place if place.is_dir() else place.parent
+    format = format or detect(path)
     removed = 0
     with MediaReader(Limits.of(config)) as reader:
         source = open_source(path, reader, config, format=format, **options)
         known = _known(store, place)
         total = source.total()
-        moves, former = Moves(store, known), _Former(store, known)
-        for found in source.batches(known):
-            batch = moves.followed(found)
+        moves, former = Moves(store, known, folder), _Former(store, known)
+        for batch in source.batches(known):
+            if format in _PATHS:
+                batch = moves.followed(batch)
             # before the batch and its stamps: a run killed in between reads the file again
             removed += former.drop_outdated(batch) + former.drop_gone(batch)
             _commit(store, _without(batch, forgotten, tally), known, tally)
             progress(tally.done, max(total, tally.done), "reading")
-    store.forget_files(moves.moved)
+    store.forget_files(sorted(moves.over))
     removed += _prune(store, place) if prune else 0
     return Report(
         tally.nodes,
@@ -226,7 +231,7 @@ def _commit(store: GraphStore, batch: Batch, known: Mapping[str, FileStamp], tal
         store.upsert(batch.nodes, edges, fresh)
     tally.nodes += len(batch.nodes)
     tally.edges += len(edges)
-    tally.files += sum(stamp.refused is None for stamp in fresh)
+    tally.files += sum(s.refused is None and not s.uri.startswith(MOVED) for s in fresh)
     tally.done += batch.done
     tally.refused += [(s.uri, s.refused) for s in batch.files if s.refused is not None]
     tally.refused += [
@@ -268,6 +273,8 @@ def _prune(store: GraphStore, place: Path) -> int:
     ids += _lost_parts(store, own)
     if ids:
         store.delete(ids)
+    lost = set(ids)
+    store.forget_files([s.uri for s in store.files(MOVED).values() if s.sha256 in lost])
     store.forget_files(sorted(gone))
     return len(ids)
 
