@@ -16,6 +16,7 @@ from graphretrieval.config import Config
 from graphretrieval.errors import ConfigError, QueryError
 from graphretrieval.protocols import GraphStore, Progress, Source, silent
 from graphretrieval.retriever.moves import MOVED, Moves
+from graphretrieval.retriever.taken import without_taken
 from graphretrieval.sources.files import is_gone
 from graphretrieval.sources.limits import Limits
 from graphretrieval.sources.media import MediaReader
@@ -134,6 +135,9 @@ def ingest(
         for batch in source.batches(known):
             if format in _PATHS:
                 batch = moves.followed(batch)
+            if format in (*_PATHS, "iiif"):
+                batch, out = without_taken(store, batch, folder)
+                tally.refused += out
             # before the batch and its stamps: a run killed in between reads the file again
             removed += former.drop_outdated(batch) + former.drop_gone(batch)
             _commit(store, _without(batch, forgotten, tally), known, tally)
