@@ -275,3 +275,12 @@ def test_reliability_compares_what_is_said_with_what_is_right() -> None:
         "expected_calibration_error": 0.0,
         "pairs": 0,
     }
+
+
+def test_a_paired_test_is_the_same_from_either_side() -> None:
+    rng = np.random.default_rng(0)
+    a = rng.random(60)
+    b = a + rng.normal(0.03, 0.05, 60)
+    there, back = metrics.paired(a, b), metrics.paired(b, a)
+    assert there[0] == pytest.approx(-back[0])
+    assert there[3] == back[3] <= 0.01

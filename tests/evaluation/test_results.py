@@ -141,3 +141,18 @@ def test_galleries_of_several_sizes_and_queries_without_an_answer() -> None:
     assert (row["n_query"], row["n_gallery"]) == (2, 2)
     one, two = (np.mean(1 / np.arange(1, n + 1)) for n in (2, 3))
     assert row["chance_map"] == pytest.approx((one + two) / 2, abs=1e-6)
+
+
+def test_a_difference_is_how_much_better_the_first_is_from_either_side() -> None:
+    rng = np.random.default_rng(0)
+    better, worse = rng.normal(0.55, 0.1, 80), rng.normal(0.5, 0.1, 80)
+    runs = {"full": [[answered(better)]], "rewired": [[answered(worse)]]}
+    found, back = (
+        compared(*ends, "ap", runs) for ends in (("full", "rewired"), ("rewired", "full"))
+    )
+    assert found["difference"] == pytest.approx(float((better - worse).mean()), abs=1e-6)
+    lo, hi = found["ci95"]
+    assert 0 < lo < found["difference"] < hi
+    assert back["difference"] == pytest.approx(-found["difference"])
+    assert back["ci95"] == pytest.approx([-hi, -lo])
+    assert back["p"] == found["p"] < 0.05

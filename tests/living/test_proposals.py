@@ -201,7 +201,7 @@ def test_a_rejected_link_is_not_proposed_again_and_lowers_what_is_like_it(
     assert not {p.id for p in before[:20]} & after.keys()
     both = [p for p in before[20:] if p.id in after]
     assert both
-    assert sum(after[p.id].confidence for p in both) < sum(p.confidence for p in both)
+    assert sum(after[p.id].confidence for p in both) < 0.9 * sum(p.confidence for p in both)
 
 
 @every_store

@@ -109,3 +109,8 @@ def test_all_is_as_the_definition_has_it(seed: int) -> None:
     np.testing.assert_allclose(found, right, atol=1e-5)
     pairs = np.stack(np.meshgrid(sources, ends, indexing="ij"), -1).reshape(-1, 2)
     np.testing.assert_allclose(of.of_pairs(*pairs.T), found.ravel(), atol=1e-5)
+
+
+def test_of_its_links_the_one_that_most_often_goes_with_an_end_is_named_first() -> None:
+    of = counted((0, 1), *[(0, 2)] * 2, *[(1, 2)] * 6, *[(3, 4)] * 9)
+    np.testing.assert_array_equal(of.company(ENDS, 2), [1, 0])

@@ -89,3 +89,12 @@ def test_when_one_who_asks_changes_all_are_looked_at_again() -> None:
     vectors.raw["pivot"][:ASKERS] = vectors.raw["pivot"][0]
     hubs.follow(vectors, ALL, np.array([0]), np.empty(0, np.int64))
     assert (hubs.of("text", "pivot", ITEMS) != before).all()
+
+
+def test_whoever_is_hidden_asks_nothing() -> None:
+    visible = ALL.copy()
+    visible[FEWEST - 1 : ASKERS] = False
+    vectors = _vectors()
+    model = Model(aligners={"pivot": PosteriorAligner()}, askers={"text": tuple(IDS[:ASKERS])})
+    hubs = Hubs(model, vectors, Adjacency(vectors.graph), visible)
+    assert not hubs.of("text", "pivot", ITEMS).any()

@@ -117,3 +117,15 @@ def test_what_changed_is_found_by_index(store: SqliteStore) -> None:
     ]
     assert sum("_revision (revision>?)" in step for step in plans) == 3
     assert not [step for step in plans if step.startswith("SCAN")]
+
+
+@pytest.mark.parametrize("name", ["src", "dst", "weight", "modality", "relation", "ids"])
+def test_a_damaged_snapshot_is_made_again(store: SqliteStore, tmp_path: Path, name: str) -> None:
+    store.export()
+    (file,) = store._snapshots.folder.rglob(f"{name}.npy")
+    data = bytearray(file.read_bytes())
+    data[-2] ^= 1
+    file.write_bytes(data)
+    again = SqliteStore(tmp_path / "graph.db")
+    assert_equal(again.export(), read_anew(again))
+    again.close()
