@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from graphretrieval.errors import UnknownNode
+from graphretrieval.errors import BundleError, UnknownNode
 from graphretrieval.retriever import Retriever
 from graphretrieval.retriever.features import cache_of, content_key
 from graphretrieval.retriever.ingest import CERTIFICATES
@@ -33,23 +33,33 @@ def forget(kb: Retriever, ids: Sequence[str], *, by: str | None = None) -> dict[
         by: who asked for it.
 
     Returns:
-        The certificate, and the ``ids`` it is about, which it does not hold itself.
+        The certificate, and the ``ids`` it is about, which it does not hold itself. For ids that a
+        killed run had begun to forget, that run's.
 
     Raises:
         UnknownNode: one of them is not in the store; nothing is removed.
+        BundleError: the model in service cannot be read, so that its vectors stay until another
+            one is; all else is removed, and the next run finishes it.
     """
-    resume(kb)
+    for begun in _taken_up(kb):
+        if ids and set(ids) <= set(begun["ids"]):
+            return _finished(begun)
     missing = [i for i, node in zip(ids, kb.store.get(ids), strict=True) if node is None]
     if missing:
         raise UnknownNode(f"no node is called {missing[0]!r}", remedy="check the id")
     nodes = _with_fragments(kb, ids)
     plan = _plan(kb, nodes, by)
-    return _carry_out(kb, _write(_folder(kb) / f"{plan['certificate']}.pending.json", plan))
+    pending = _write(_folder(kb) / f"{plan['certificate']}.pending.json", plan)
+    return _finished(_carry_out(kb, pending))
 
 
 def resume(kb: Retriever) -> list[dict[str, JSON]]:
-    """Finish what a killed run began."""
-    return [_carry_out(kb, file) for file in sorted(_folder(kb).glob("*.pending.json"))]
+    """Finish what a killed run began; what waits for a model that cannot be read goes on waiting.
+
+    Returns:
+        The certificates of what is now finished.
+    """
+    return [begun for begun in _taken_up(kb) if not begun.get("left")]
 
 
 def certificates(kb: Retriever) -> list[dict[str, JSON]]:
@@ -60,6 +70,21 @@ def certificates(kb: Retriever) -> list[dict[str, JSON]]:
         if not file.name.endswith(".pending.json")
     ]
     return sorted(found, key=lambda c: (str(c["at"]), str(c["certificate"])))
+
+
+def _taken_up(kb: Retriever) -> list[dict[str, Any]]:
+    return [_carry_out(kb, file) for file in sorted(_folder(kb).glob("*.pending.json"))]
+
+
+def _finished(begun: dict[str, Any]) -> dict[str, JSON]:
+    left: dict[str, str] = begun.get("left", {})
+    if left:
+        version, reason = next(iter(left.items()))
+        raise BundleError(
+            f"all is removed but what model {version} may hold, which cannot be read ({reason})",
+            remedy="make it readable or fit again, then forget the same once more to finish it",
+        )
+    return begun
 
 
 def _with_fragments(kb: Retriever, ids: Sequence[str]) -> list[Node]:
@@ -115,9 +140,12 @@ def _carry_out(kb: Retriever, pending: Path) -> dict[str, JSON]:
         kb.store.scrub()
     kb.store.export()  # a snapshot of the revision before is replaced
     cached = cache_of(kb.config).remove(plan["keys"])
-    models = {v: kb.bundles.strip(v, ids) for v in kb.bundles.versions()}
+    stripped = kb.bundles.strip_all(ids)
+    before = plan.get("before", {"cached_features": 0, "vectors": {}})
+    cached += before["cached_features"]
+    models = {**before["vectors"], **{v: n for v, n in stripped.vectors.items() if n}}
     rewritten = True
-    if "remote" in kb.store.capabilities:
+    if "remote" in kb.store.capabilities and not stripped.left:
         from graphretrieval.retriever.publish import republish
 
         rewritten = republish(kb)
@@ -134,18 +162,26 @@ def _carry_out(kb: Retriever, pending: Path) -> dict[str, JSON]:
             "decisions": len(plan["decisions"]),
             "files": len(plan["uris"]),
             "cached_features": cached,
-            "vectors": {v: n for v, n in models.items() if n},
+            "vectors": models,
         },
+        # they could not be read, and so not be stripped
+        "models_removed": [*plan.get("models_removed", ()), *stripped.removed],
         "store_files_rewritten": scrubbed,
         # neighbours' vectors on a server had absorbed it
         "server_vectors_rewritten": rewritten,
         # statistics over the whole collection were learned with it, until the next full fit
-        "statistics_in_models": [v for v, n in models.items() if n],
+        "statistics_in_models": list(models),
         "same_content_in_other_nodes": len(plan["same_content_in"]),
     }
+    about = {"ids": ids, "same_content_in": plan["same_content_in"]}
+    if stripped.left:
+        before = {"cached_features": cached, "vectors": models}
+        removed = certificate["models_removed"]
+        _write(pending, {**plan, "before": before, "models_removed": removed})
+        return {**certificate, **about, "left": stripped.left}
     _write(pending.with_name(f"{plan['certificate']}.json"), certificate)
     pending.unlink()
-    return {**certificate, "ids": ids, "same_content_in": plan["same_content_in"]}
+    return {**certificate, **about}
 
 
 def _folder(kb: Retriever) -> Path:

@@ -52,6 +52,18 @@ class Embedded:
     similar: Similar = field(default_factory=Similar.joined, repr=False)
 
 
+@dataclass(frozen=True)
+class Stripped:
+    """What became of each version: the ``vectors`` taken from it, or it was ``removed`` as a whole.
+
+    ``left`` names those that could not be read and are still there, and why.
+    """
+
+    vectors: Mapping[str, int]
+    removed: Sequence[str] = ()
+    left: Mapping[str, str] = field(default_factory=dict)
+
+
 class Bundles:
     """All versions of a collection's models, in one folder."""
 
@@ -176,6 +188,10 @@ class Bundles:
             raise BundleError(f"model {version} is in service", remedy="promote another one first")
         if version not in self.versions():
             raise BundleError(f"there is no model {version!r}", remedy="see `models list`")
+        with self._locked():
+            self._remove(version)
+
+    def _remove(self, version: str) -> None:
         gone = self.folder / f".draft-{os.getpid()}-{version}"
         (self.folder / version).rename(gone)
         shutil.rmtree(gone, ignore_errors=True)
@@ -197,19 +213,30 @@ class Bundles:
     def _draft(self) -> Path:
         """A folder to write into; those of processes that are gone are removed."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        for old in self.folder.glob(".draft-*"):
-            if not _alive(old.name.split("-")[1]):
-                shutil.rmtree(old, ignore_errors=True)
+        self._sweep()
         draft = self.folder / f".draft-{os.getpid()}-{threading.get_ident()}"
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir()
         return draft
 
+    def _sweep(self) -> None:
+        """Remove the drafts of processes that are gone."""
+        for old in self.folder.glob(".draft-*"):
+            if not _alive(old.name.split("-")[1]):
+                shutil.rmtree(old, ignore_errors=True)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Nobody else adds, strips or removes a version meanwhile."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
     @contextmanager
     def _numbering(self) -> Iterator[str]:
         """The next free name, which no other process takes meanwhile."""
-        with (self.folder / ".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with self._locked():
             taken = [p.name for p in self.folder.glob("v*")]
             taken += [str(e["in service"]) for e in self.history()]
             yield f"v{max([int(v[1:]) for v in taken if v[1:].isdigit()], default=0) + 1}"
@@ -251,7 +278,40 @@ class Bundles:
 
         Returns:
             How many vectors there were.
+
+        Raises:
+            BundleError: it is not what was written.
         """
+        with self._locked():
+            return self._strip(version, ids)
+
+    def strip_all(self, ids: Sequence[str]) -> Stripped:
+        """Remove nodes from every version, as :meth:`strip` does, and drafts that were left over.
+
+        A version that is damaged or of another format cannot serve and goes as a whole, after the
+        others are done; unless it is in service, or only its disk refuses to be read just now.
+        """
+        vectors: dict[str, int] = {}
+        removed: list[str] = []
+        left: dict[str, str] = {}
+        unread: dict[str, BundleError] = {}
+        with self._locked():
+            self._sweep()
+            there = [p.name for p in self.folder.glob("v*") if p.name[1:].isdigit()]
+            for version in sorted(there, key=lambda v: int(v[1:])):
+                try:
+                    vectors[version] = self._strip(version, ids)
+                except BundleError as e:
+                    unread[version] = e
+            for version, why in unread.items():
+                if version == self.current() or _may_pass(why):
+                    left[version] = why.problem
+                else:
+                    self._remove(version)
+                    removed.append(version)
+        return Stripped(vectors, removed, left)
+
+    def _strip(self, version: str, ids: Sequence[str]) -> int:
         from safetensors.numpy import load_file, save_file
 
         self.check(version)
@@ -440,6 +500,12 @@ def _sha256(file: Path) -> str:
 def _sums(known: JSON) -> list[str]:
     """What a file may be: one thing, or two while it is being replaced."""
     return [known] if isinstance(known, str) else list(known or ())
+
+
+def _may_pass(e: BundleError) -> bool:
+    """Whether a version may be whole although it could not be read: too many files are open, …"""
+    missing = FileNotFoundError | NotADirectoryError
+    return isinstance(e.__cause__, OSError) and not isinstance(e.__cause__, missing)
 
 
 def _alive(pid: str) -> bool:

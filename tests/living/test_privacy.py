@@ -14,7 +14,7 @@ from PIL import Image
 import graphretrieval as gr
 from graphretrieval import lifecycle, privacy
 from graphretrieval.config import Config
-from graphretrieval.errors import QueryError, UnknownNode
+from graphretrieval.errors import BundleError, QueryError, UnknownNode
 from graphretrieval.protocols import GraphStore
 from graphretrieval.retriever import Retriever
 from graphretrieval.retriever.bundle import Bundles
@@ -166,7 +166,7 @@ def test_other_nodes_of_the_same_content_are_named(told: Retriever) -> None:
 
 
 @every_store
-@pytest.mark.parametrize("step", ["delete", "forget_files", "export", "strip"])
+@pytest.mark.parametrize("step", ["delete", "forget_files", "export", "strip_all"])
 def test_a_killed_forgetting_is_finished_by_the_next(
     told: Retriever, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -174,7 +174,7 @@ def test_a_killed_forgetting_is_finished_by_the_next(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Bundles if step == "strip" else type(told.store), step, killed)
+        patch.setattr(Bundles if step == "strip_all" else type(told.store), step, killed)
         with pytest.raises(KeyboardInterrupt):
             lifecycle.forget(told, ["letter", "portrait"])
     assert len(privacy.resume(told)) == 1
@@ -202,6 +202,85 @@ def test_a_strip_killed_between_its_files_leaves_a_model_that_can_be_read(
     assert told.bundles.load("v2") is not None
     assert told.bundles.strip("v2", ["letter"]) == 1
     assert told.bundles.load("v2") is not None
+
+
+def _of_former_release(kb: Retriever, version: str) -> None:
+    file = kb.bundles.folder / version / "manifest.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "format": 1}))
+
+
+@pytest.mark.parametrize("harm", ["format", "cut", "no manifest"])
+def test_a_version_that_cannot_be_read_goes_as_a_whole_and_the_others_are_stripped(
+    told: Retriever, tmp_path: Path, harm: str
+) -> None:
+    version = told.bundles.folder / "v1"
+    if harm == "format":
+        _of_former_release(told, "v1")
+    elif harm == "cut":
+        (version / "vectors.safetensors").write_bytes(SECRET.encode())
+    else:
+        (version / "manifest.json").unlink()
+    certificate = lifecycle.forget(told, ["letter", "portrait"])
+    assert certificate["models_removed"] == ["v1"]
+    assert certificate["removed"]["vectors"] == {"v2": 4}
+    assert not version.exists()
+    assert holding(told, tmp_path) == []
+    assert [c["certificate"] for c in privacy.certificates(told)] == [certificate["certificate"]]
+    found = told.bundles.load("v2")
+    assert found is not None
+    assert "portrait" not in found[1].ids
+
+
+def test_a_model_in_service_that_cannot_be_read_is_named_and_holds_up_nothing_else(
+    told: Retriever, tmp_path: Path
+) -> None:
+    _of_former_release(told, "v2")
+    with pytest.raises(BundleError, match=r"model v2 may hold, .*format 1.*fit again"):
+        lifecycle.forget(told, ["letter"], by="ada")
+    assert told.store.get(["letter", "letter#0"]) == [None, None]
+    assert told.bundles.strip("v1", ["letter"]) == 0
+    with pytest.raises(BundleError, match="model v2"):
+        lifecycle.forget(told, ["letter"])  # not yet
+    assert privacy.resume(told) == []
+    lifecycle.promote(told, "v1")
+    certificate = lifecycle.forget(told, ["letter"])
+    assert (certificate["by"], certificate["models_removed"]) == ("ada", ["v2"])
+    assert certificate["removed"]["vectors"] == {"v1": 3}
+    assert told.bundles.versions() == ["v1"]
+
+
+def test_a_version_that_its_disk_refuses_for_now_is_kept(
+    told: Retriever, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from graphretrieval.retriever import bundle
+
+    def refused(file: Path) -> str:
+        if file.parent.name == "v1":
+            raise OSError(24, "Too many open files")
+        return sums(file)
+
+    sums = bundle._sha256
+    with monkeypatch.context() as patch:
+        patch.setattr(bundle, "_sha256", refused)
+        with pytest.raises(BundleError, match=r"model v1 .*Too many open files"):
+            lifecycle.forget(told, ["letter"])
+    (certificate,) = privacy.resume(told)
+    assert certificate["removed"]["vectors"] == {"v1": 3, "v2": 3}
+    assert certificate["models_removed"] == []
+
+
+def test_the_same_forgotten_again_after_a_kill_is_the_run_that_was_killed(
+    told: Retriever, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Bundles, "strip_all", killed)
+        with pytest.raises(KeyboardInterrupt):
+            lifecycle.forget(told, ["letter"], by="ada")
+    assert lifecycle.forget(told, ["letter"])["by"] == "ada"
+    assert len(privacy.certificates(told)) == 1
 
 
 @every_store
