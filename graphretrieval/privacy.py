@@ -1,7 +1,8 @@
 """Forgetting: a node and everything made from it, from every artefact, with a certificate.
 
 What is to go is first written down (without content), so that a killed run is taken up by the next.
-The certificate names nodes by the SHA-256 of their ids; by it they are also kept from coming back.
+The certificate names nodes by the SHA-256 of their ids; by it they are also kept from coming back,
+as are the ids that their files would be given where they were moved to.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from graphretrieval.retriever import Retriever
 from graphretrieval.retriever.features import cache_of, content_key
 from graphretrieval.retriever.ingest import CERTIFICATES
 from graphretrieval.retriever.ingest import digest as digest_of
+from graphretrieval.retriever.moves import MOVED
 from graphretrieval.types import JSON, PART_OF, Node
 
 #: Nodes that say who decided what; they name other nodes.
@@ -115,6 +117,7 @@ def _plan(kb: Retriever, nodes: Sequence[Node], by: str | None) -> dict[str, Any
             and {other.properties["src"], other.properties["dst"]} & going
         ):
             decisions.append(other.id)
+    moved = _moved_to(kb, going)
     at = time.time()
     name = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(at))}-{digest_of(sorted(going)[0])[:8]}"
     return {
@@ -122,6 +125,7 @@ def _plan(kb: Retriever, nodes: Sequence[Node], by: str | None) -> dict[str, Any
         "at": round(at, 3),
         "by": by,
         "ids": sorted(going),
+        "ids_sha256": [digest_of(i) for i in sorted(going) + moved],
         "decisions": decisions,
         "uris": sorted(uris),
         "keys": sorted(keys),
@@ -130,11 +134,19 @@ def _plan(kb: Retriever, nodes: Sequence[Node], by: str | None) -> dict[str, Any
     }
 
 
+def _moved_to(kb: Retriever, going: Set[str]) -> list[str]:
+    """Ids that files of these nodes would be given where they lie now; no other node's."""
+    stamps = kb.store.files(MOVED).values()
+    made = sorted({s.uri.removeprefix(MOVED) for s in stamps if s.sha256 in going} - going)
+    return [i for i, node in zip(made, kb.store.get(made), strict=True) if node is None]
+
+
 def _carry_out(kb: Retriever, pending: Path) -> dict[str, JSON]:
     plan = json.loads(pending.read_text("utf-8"))
     ids = plan["ids"]
     revision = kb.store.delete([*ids, *plan["decisions"]])
-    kb.store.forget_files(plan["uris"])
+    kept_under = [s.uri for s in kb.store.files(MOVED).values() if s.sha256 in set(ids)]
+    kb.store.forget_files([*plan["uris"], *kept_under])
     scrubbed = "scrub" in kb.store.capabilities
     if scrubbed:
         kb.store.scrub()
@@ -154,7 +166,7 @@ def _carry_out(kb: Retriever, pending: Path) -> dict[str, JSON]:
         "at": plan["at"],
         "done_at": round(time.time(), 3),
         "by": plan["by"],
-        "ids_sha256": [digest_of(i) for i in ids],
+        "ids_sha256": plan.get("ids_sha256") or [digest_of(i) for i in ids],
         "revision": revision,
         "removed": {
             "nodes": len(ids),

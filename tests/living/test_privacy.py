@@ -18,9 +18,11 @@ from graphretrieval.errors import BundleError, QueryError, UnknownNode
 from graphretrieval.protocols import GraphStore
 from graphretrieval.retriever import Retriever
 from graphretrieval.retriever.bundle import Bundles
+from graphretrieval.retriever.ingest import digest
+from graphretrieval.retriever.moves import MOVED
 from graphretrieval.retriever.publish import neo4j_of, publish
 from graphretrieval.stores.neo4j import Neo4jStore
-from graphretrieval.types import DESCRIBES, PART_OF, Array, Edge, Node
+from graphretrieval.types import DESCRIBES, PART_OF, Array, Edge, FileStamp, Node
 
 from . import world
 from .conftest import every_store, on_server
@@ -306,6 +308,37 @@ def test_what_was_forgotten_does_not_come_back_with_its_file(
         assert [name for name, _ in report.refused] == ["letters/b.txt"]
         assert "kept out" in report.refused[0][1]
         assert {n.id for n in kb.store.nodes("text")} == {"letters/a.txt"}
+
+
+@every_store
+def test_what_was_forgotten_does_not_come_back_where_its_file_was_moved_to(
+    new_store: Callable[[], GraphStore], config: Config, tmp_path: Path
+) -> None:
+    folder = tmp_path / "letters"
+    folder.mkdir()
+    (folder / "a.txt").write_text("keep me", "utf-8")
+    (folder / "b.txt").write_text("forget me", "utf-8")
+    with Retriever(new_store(), tmp_path / "x", config) as kb:
+        kb.add(folder)
+        for before, after in (("b", "c"), ("c", "d")):
+            (folder / f"{before}.txt").rename(folder / f"{after}.txt")
+            kb.add(folder, prune=True)
+        assert kb.store.get(["letters/b.txt"])[0] is not None
+        certificate = lifecycle.forget(kb, ["letters/b.txt"])
+        assert kb.store.files(MOVED) == {}
+        assert certificate["removed"]["nodes"] == 1
+        assert len(certificate["ids_sha256"]) == 3
+        report = kb.add(folder)
+        assert [name for name, _ in report.refused] == ["letters/d.txt"]
+        assert {n.id for n in kb.store.nodes("text")} == {"letters/a.txt"}
+
+
+def test_an_id_that_another_node_has_by_now_is_not_kept_out(kb: Retriever) -> None:
+    stamp = FileStamp(f"{MOVED}img001", 0, 0, "img002")  # the file of img001 lies elsewhere now
+    kb.store.upsert([], [], [stamp])
+    certificate = lifecycle.forget(kb, ["img002"])
+    assert certificate["ids_sha256"] == [digest("img002")]
+    assert kb.store.files(MOVED) == {}
 
 
 # --- updating ------------------------------------------------------------------------------
