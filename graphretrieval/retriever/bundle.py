@@ -18,7 +18,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +30,7 @@ import numpy.typing as npt
 from graphretrieval import registry
 from graphretrieval.errors import BundleError
 from graphretrieval.gnn.similar import Similar
+from graphretrieval.retriever.ingest import CERTIFICATES, digest, forgotten_in
 from graphretrieval.retriever.model import Model
 from graphretrieval.types import JSON, Array, State
 
@@ -83,13 +84,17 @@ class Bundles:
             return None
 
     def save(self, model: Model, embedded: Embedded, *, promote: bool = True) -> str:
-        """Write a new version and, unless told otherwise, put it in service; return its name."""
+        """Write a new version and, unless told otherwise, put it in service; return its name.
+
+        What was forgotten while it was being learned is left out.
+        """
         draft = self._draft()
         try:
             _write_vectors(draft, embedded)
             with self._numbering() as version:
                 model.meta.update(version=version, at=round(time.time(), 3))
                 _write_model(draft, model)
+                self._leave_out(draft)
                 draft.rename(self.folder / version)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
@@ -100,6 +105,8 @@ class Bundles:
 
     def take(self, folder: Path, version: str, *, revision: int | None = None) -> str:
         """Bring a version in from elsewhere under the next free name, and put it in service.
+
+        What was forgotten here is left out.
 
         Args:
             folder: other bundles.
@@ -119,6 +126,7 @@ class Bundles:
             for file in draft.iterdir():
                 _sync(file)
             with self._numbering() as name:
+                self._leave_out(draft)
                 draft.rename(self.folder / name)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
@@ -283,7 +291,7 @@ class Bundles:
             BundleError: it is not what was written.
         """
         with self._locked():
-            return self._strip(version, ids)
+            return self._strip(version, set(ids).__contains__)
 
     def strip_all(self, ids: Sequence[str]) -> Stripped:
         """Remove nodes from every version, as :meth:`strip` does, and drafts that were left over.
@@ -300,7 +308,7 @@ class Bundles:
             there = [p.name for p in self.folder.glob("v*") if p.name[1:].isdigit()]
             for version in sorted(there, key=lambda v: int(v[1:])):
                 try:
-                    vectors[version] = self._strip(version, ids)
+                    vectors[version] = self._strip(version, set(ids).__contains__)
                 except BundleError as e:
                     unread[version] = e
             for version, why in unread.items():
@@ -311,28 +319,35 @@ class Bundles:
                     removed.append(version)
         return Stripped(vectors, removed, left)
 
-    def _strip(self, version: str, ids: Sequence[str]) -> int:
+    def _leave_out(self, draft: Path) -> None:
+        """Strip a draft of what certificates say is forgotten, those of unfinished runs too."""
+        forgotten = forgotten_in(self.folder / CERTIFICATES)
+        if forgotten:
+            self._strip(draft.name, lambda name: digest(name) in forgotten)
+
+    def _strip(self, version: str, is_gone: Callable[[str], bool]) -> int:
         from safetensors.numpy import load_file, save_file
 
         self.check(version)
-        folder, gone = self.folder / version, set(ids)
+        folder = self.folder / version
+        for old in (*folder.glob(".vectors-*"), *folder.glob(".manifest-*")):
+            old.unlink()  # a killed run's
         tensors = load_file(folder / "vectors.safetensors")
         there = json.loads(tensors["ids"].tobytes())
-        keep = np.array([name not in gone for name in there], np.bool_)
-        about = json.loads((folder / "model.json").read_text("utf-8"))
-        old = about["meta"].get("frozen", []), about["askers"]
-        frozen = [link for link in old[0] if not gone & {link[0], link[2]}]
-        askers = {kind: [n for n in names if n not in gone] for kind, names in old[1].items()}
-        if keep.all() and (frozen, askers) == old:
+        keep = np.array([not is_gone(name) for name in there], np.bool_)
+        text = (folder / "model.json").read_text("utf-8")
+        about = json.loads(text)
+        _leave_unnamed(about, is_gone)
+        renamed = about != json.loads(text)
+        if keep.all() and not renamed:
             return 0
         left = {k: x[keep] for k, x in tensors.items() if k.startswith("raw/")}
         left |= _edge_tensors(_edges_in(tensors).moved(np.where(keep, np.cumsum(keep) - 1, -1)))
-        names = json.dumps([n for n in there if n not in gone]).encode()
+        names = json.dumps([n for n, kept in zip(there, keep, strict=True) if kept]).encode()
         draft = folder / f".vectors-{os.getpid()}"
         save_file({"ids": np.frombuffer(names, np.uint8), **left}, draft)
         self._replace(version, "vectors.safetensors", draft)
-        if (frozen, askers) != old:
-            about["meta"]["frozen"], about["askers"] = frozen, askers
+        if renamed:
             draft.write_text(json.dumps(about, ensure_ascii=False, indent=1), "utf-8")
             self._replace(version, "model.json", draft)
         return int((~keep).sum())
@@ -380,6 +395,17 @@ class Bundles:
         """What a version was learned from, and how it was judged."""
         about = json.loads((self.folder / version / "model.json").read_text("utf-8"))
         return dict(about["meta"])
+
+
+def _leave_unnamed(about: dict[str, Any], is_gone: Callable[[str], bool]) -> None:
+    """Take nodes' names out of what is written about a model."""
+    frozen = about["meta"].get("frozen", ())
+    if frozen:
+        about["meta"]["frozen"] = [x for x in frozen if not (is_gone(x[0]) or is_gone(x[2]))]
+    # a category's column stays, under a name that no node can have
+    about["categories"] = ["" if is_gone(name) else name for name in about["categories"]]
+    askers = about["askers"].items()
+    about["askers"] = {kind: [n for n in names if not is_gone(n)] for kind, names in askers}
 
 
 def _move_to(folder: Path, revision: int) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -283,6 +285,97 @@ def test_the_same_forgotten_again_after_a_kill_is_the_run_that_was_killed(
             lifecycle.forget(told, ["letter"], by="ada")
     assert lifecycle.forget(told, ["letter"])["by"] == "ada"
     assert len(privacy.certificates(told)) == 1
+
+
+def named_in(kb: Retriever) -> dict[str, str]:
+    """Version → all that names nodes in it."""
+    out = {}
+    for version in kb.bundles.versions():
+        found = kb.bundles.load(version)
+        assert found is not None
+        model, embedded = found
+        frozen = [end for s, _, d in model.meta.get("frozen", ()) for end in (s, d)]
+        asking = [n for names in model.askers.values() for n in names]
+        out[version] = " ".join([*embedded.ids, *frozen, *asking, *model.categories])
+    return out
+
+
+def test_a_model_that_was_being_learned_meanwhile_is_saved_without_it(told: Retriever) -> None:
+    asked, _, answer = told.bundles.meta("v2")["frozen"][0]
+    told.store.upsert([], descriptions(range(110, 120)))
+    other = Retriever(told.store, told.path, told.config)
+    done = []
+
+    def progress(_: int, __: int, what: str) -> None:
+        if what == "saving the candidate" and not done:
+            done.append(lifecycle.forget(other, [asked, answer, "portrait"]))
+
+    report = lifecycle.refit(told, progress=progress)
+    assert len(done) == 1
+    assert report.version == "v3"
+    names = named_in(told)
+    assert not [v for v, held in names.items() for i in (asked, answer, "portrait") if i in held]
+    assert told.bundles.meta("v3")["frozen"]
+    told.bundles.promote("v3")
+    assert told.search("topic1 text", k=5).model == "v3"
+
+
+def test_forgetting_waits_for_a_version_that_is_just_being_added(
+    told: Retriever, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left_out = Bundles._leave_out
+    forgetting = threading.Thread(target=lifecycle.forget, args=(told, ["portrait"]))
+
+    def meanwhile(self: Bundles, draft: Path) -> None:
+        left_out(self, draft)
+        forgetting.start()
+        deadline = time.monotonic() + 20
+        while told.store.get(["portrait"]) != [None]:
+            assert time.monotonic() < deadline
+        forgetting.join(0.3)  # it would be done by now
+        assert forgetting.is_alive()
+
+    found = told.bundles.load()
+    assert found is not None
+    with monkeypatch.context() as patch:
+        patch.setattr(Bundles, "_leave_out", meanwhile)
+        told.bundles.save(*found)
+    forgetting.join()
+    assert set(named_in(told)) == {"v1", "v2", "v3"}
+    assert not [v for v, names in named_in(told).items() if "portrait" in names]
+
+
+def test_a_saved_model_that_is_loaded_later_brings_nothing_back(
+    told: Retriever, tmp_path: Path
+) -> None:
+    told.save(tmp_path / "saved")
+    lifecycle.forget(told, ["letter", "portrait"])
+    version = told.load(tmp_path / "saved")
+    assert "portrait" not in named_in(told)[version]
+    assert told.search("topic1 text", k=5).model == version
+
+
+def test_what_killed_runs_left_of_models_goes_too(told: Retriever, tmp_path: Path) -> None:
+    models = told.bundles.folder
+    for name in (".draft-999999999-1", ".draft-1-1"):
+        (models / name).mkdir()
+    for place in (".draft-999999999-1/vectors.safetensors", "v1/.vectors-999999999"):
+        (models / place).write_text(SECRET, "utf-8")
+    lifecycle.forget(told, ["letter", "portrait"])
+    assert holding(told, tmp_path) == []
+    assert [p.name for p in models.glob(".draft-*")] == [".draft-1-1"]  # somebody's at work
+
+
+def test_a_forgotten_category_is_not_named_in_models_any_more(told: Retriever) -> None:
+    found = told.bundles.load()
+    assert found is not None
+    model, embedded = found
+    model.categories = ("cat:1", "cat:2", "cat:3")
+    told.bundles.save(model, embedded)
+    lifecycle.forget(told, ["cat:2"])
+    again = told.bundles.load("v3")
+    assert again is not None
+    assert again[0].categories == ("cat:1", "", "cat:3")  # the columns stay where they are
 
 
 @every_store
