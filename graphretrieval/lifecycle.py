@@ -11,15 +11,15 @@ from __future__ import annotations
 import fcntl
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from graphretrieval import privacy
-from graphretrieval.errors import NotFitted, QueryError, StoreBusy
+from graphretrieval.errors import BundleError, NotFitted, QueryError, StoreBusy
 from graphretrieval.protocols import Progress, silent
 from graphretrieval.retriever import Retriever
-from graphretrieval.retriever.refit import asserted_since, candidate
+from graphretrieval.retriever.refit import asserted_since, candidate, linked_to
 from graphretrieval.types import JSON
 
 
@@ -159,10 +159,9 @@ def prune(kb: Retriever, *, keep: int = 3) -> list[str]:
 def new_links(kb: Retriever) -> tuple[int, float]:
     """Links made since the last attempt to learn, and the seconds since then."""
     current = _current(kb)
-    tried = [kb.bundles.meta(v) for v in kb.bundles.versions()]
-    tried = [m for m in tried if m.get("parent") == current or m.get("version") == current]
-    since = max(int(m["revision"]) for m in tried)
-    at = max(float(m.get("at") or 0.0) for m in tried)
+    tried = [m for v, m in _readable(kb) if v == current or m.get("parent") == current]
+    since = max(map(linked_to, tried), default=0)
+    at = max((float(m.get("at") or 0.0) for m in tried), default=0.0)
     return len(asserted_since(kb.store, since)), time.time() - at
 
 
@@ -175,8 +174,7 @@ def refit_if_due(
 
 def _taken_up(kb: Retriever, current: str, seed: int) -> RefitReport | None:
     """A candidate made from the same champion, data and seed whose maker was killed, or refused."""
-    for version in reversed(kb.bundles.versions()):
-        meta = kb.bundles.meta(version)
+    for version, meta in reversed(_readable(kb)):
         same = (meta.get("parent"), meta.get("seed"), meta.get("revision"))
         if same == (current, seed, kb.store.revision) and "refit" in meta:
             if version in {entry["in service"] for entry in kb.bundles.history()}:
@@ -186,6 +184,15 @@ def _taken_up(kb: Retriever, current: str, seed: int) -> RefitReport | None:
                 return replace(_report(version, meta["refit"]), promoted=False, reason=reason)
             return _report(version, meta["refit"])
     return None
+
+
+def _readable(kb: Retriever) -> list[tuple[str, dict[str, JSON]]]:
+    """Versions, oldest first, with what each was made from; but those that cannot be read."""
+    found = []
+    for version in kb.bundles.versions():
+        with suppress(BundleError):
+            found.append((version, kb.bundles.meta(version)))
+    return found
 
 
 def _report(version: str, made: dict[str, Any]) -> RefitReport:

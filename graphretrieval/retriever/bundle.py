@@ -121,18 +121,23 @@ class Bundles:
         draft = self._draft()
         try:
             shutil.copytree(folder / version, draft, dirs_exist_ok=True)
-            if revision is not None:
-                _move_to(draft, revision)
-            for file in draft.iterdir():
-                _sync(file)
             with self._numbering() as name:
+                _settle(draft, name, revision)
                 self._leave_out(draft)
+                for file in draft.iterdir():
+                    _sync(file)
                 draft.rename(self.folder / name)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
         _sync(self.folder)
         self.promote(name)
         return name
+
+    def copy(self, folder: Path) -> None:
+        """Copy all versions, the pointer and certificates; none is added or removed meanwhile."""
+        with self._locked():
+            # drafts, locks and pointers on their way are the processes' own
+            shutil.copytree(self.folder, folder, ignore=shutil.ignore_patterns(".*"))
 
     def promote(self, version: str) -> None:
         """Put a version in service by one atomic rename."""
@@ -392,9 +397,19 @@ class Bundles:
         return tuple(json.loads(tensors["ids"].tobytes())), _edges_in(tensors)
 
     def meta(self, version: str) -> dict[str, JSON]:
-        """What a version was learned from, and how it was judged."""
-        about = json.loads((self.folder / version / "model.json").read_text("utf-8"))
-        return dict(about["meta"])
+        """What a version was learned from, and how it was judged.
+
+        Raises:
+            BundleError: that cannot be read.
+        """
+        try:
+            about = json.loads((self.folder / version / "model.json").read_text("utf-8"))
+            return dict(about["meta"])
+        except (OSError, ValueError, KeyError) as e:
+            raise BundleError(
+                f"model {version} in {self.folder} is incomplete ({e!r})",
+                remedy="fit again, or restore a backup",
+            ) from e
 
 
 def _leave_unnamed(about: dict[str, Any], is_gone: Callable[[str], bool]) -> None:
@@ -408,9 +423,13 @@ def _leave_unnamed(about: dict[str, Any], is_gone: Callable[[str], bool]) -> Non
     about["askers"] = {kind: [n for n in names if not is_gone(n)] for kind, names in askers}
 
 
-def _move_to(folder: Path, revision: int) -> None:
+def _settle(folder: Path, version: str, revision: int | None) -> None:
+    """Let a version from elsewhere bear its name here; what it was made from is not here."""
     about = json.loads((folder / "model.json").read_text("utf-8"))
-    about["meta"]["revision"] = revision
+    about["meta"].pop("parent", None)
+    about["meta"]["version"] = version
+    if revision is not None:
+        about["meta"]["revision"] = revision
     (folder / "model.json").write_text(json.dumps(about, ensure_ascii=False, indent=1), "utf-8")
     manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
     manifest["sha256"]["model.json"] = _sha256(folder / "model.json")

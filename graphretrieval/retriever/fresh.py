@@ -116,6 +116,7 @@ def _as_they_were(store: GraphStore, graph: Graph, embedded: Embedded, since: in
     else:
         old = {name: i for i, name in enumerate(embedded.ids)}
         source = np.array([old.get(name, -1) for name in graph.ids], np.int64)
+    since = since if since <= graph.revision else 0  # of another store, or a lost past
     source[[graph.row[i] for i in _changed(store, since) if i in graph.row]] = -1
     return source
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -30,6 +30,8 @@ from graphretrieval.types import JSON, Bools, Edge, Graph
 
 #: How many standard errors beyond the tolerance a slice must lose to be called worse.
 SURE = 2.0
+#: Where a model from elsewhere says up to which revision it knows links, if not as far as nodes.
+LINKED = "links_revision"
 
 
 def candidate(
@@ -63,15 +65,18 @@ def _candidate(
         raise NotFitted("nothing has been learned yet", remedy="run `graphretrieval fit`")
     model, embedded = found
     current, since = str(model.meta["version"]), int(model.meta["revision"])
-    graph = store.export()
-    if graph.revision == since:
+    graph, known_to = store.export(), linked_to(model.meta)
+    known_to = known_to if known_to <= graph.revision else 0  # of another store, or a lost past
+    if graph.revision == known_to:
         reason = f"nothing is newer than revision {since}"
         empty: dict[str, JSON] = {"promoted": False, "champion": {}, "candidate": {}, "slices": []}
         return current, {**empty, "reason": reason}
     progress(0, 4, "encoding what is new")
     raw = catch_up(model, store, graph, embedded, since, config)
-    new = _marks(graph, asserted_since(store, since))
-    held = frozen(graph, [tuple(x) for x in model.meta.get("frozen", ())], new)
+    new = _marks(graph, asserted_since(store, known_to))
+    known: list[Link] = [tuple(x) for x in model.meta.get("frozen", ())]
+    new[positions(graph, known)] = False  # the champion was judged by them already
+    held = frozen(graph, known, new)
     free = np.ones(len(graph.src), np.bool_)
     free[held] = False
     progress(1, 4, "learning from new links")
@@ -79,7 +84,9 @@ def _candidate(
     progress(2, 4, "comparing with the model in service")
     similar = still_similar(store, graph, embedded, since)  # the champion's, until the next fit
     typed = Typed.of(similar.added_to(graph) if carries(model) else graph)
-    judge = Judge.of(graph, typed, held, new, seed)
+    # where all links are new to the model they are what there is to judge by
+    apart = new if known_to else np.zeros_like(new)
+    judge = Judge.of(graph, typed, held, apart, seed)
     ranks = judge.reciprocal_ranks(model, raw), judge.reciprocal_ranks(made.model, made.raw)
     slices = judge.slices(*ranks)
     promoted, reason = judged(slices, float(config["refit_tolerance"]))
@@ -95,7 +102,7 @@ def _candidate(
         "slices": [s.to_json() for s in slices],
     }
     made.model.meta = {
-        **{k: v for k, v in model.meta.items() if k not in ("version", "at")},
+        **{k: v for k, v in model.meta.items() if k not in ("version", "at", LINKED)},
         "kind": "refit",
         "parent": current,
         "seed": seed,
@@ -109,6 +116,11 @@ def _candidate(
     version = bundles.save(made.model, saved, promote=False)
     progress(4, 4, "saving the candidate")
     return version, report
+
+
+def linked_to(meta: Mapping[str, JSON]) -> int:
+    """The revision up to which a model knows a collection's links."""
+    return int(meta.get(LINKED, meta["revision"]))
 
 
 def judged(slices: Sequence[Slice], tolerance: float) -> tuple[bool, str]:
@@ -132,7 +144,8 @@ def judged(slices: Sequence[Slice], tolerance: float) -> tuple[bool, str]:
 
 
 def asserted_since(store: GraphStore, since: int) -> list[Edge]:
-    """Edges that were asserted or changed after a revision."""
+    """Edges that were asserted or changed after a revision; all, if it has not come yet."""
+    since = since if since <= store.revision else 0
     try:
         edges: Sequence[Edge] = store.changes_since(since).edges
     except SnapshotTooOld:  # deletions that far back are forgotten, but edges know their revision

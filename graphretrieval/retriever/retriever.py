@@ -22,6 +22,7 @@ from graphretrieval.protocols import GraphStore, Progress, silent
 from graphretrieval.retriever import exchange, features
 from graphretrieval.retriever.bundle import Bundles, Embedded
 from graphretrieval.retriever.corpus import Places, parallel
+from graphretrieval.retriever.fresh import catch_up
 from graphretrieval.retriever.ingest import CERTIFICATES, Report, forgotten_in, ingest
 from graphretrieval.retriever.learn import learn
 from graphretrieval.retriever.live import Live
@@ -200,9 +201,11 @@ class Retriever:
             raise QueryError(f"{folder} exists already", remedy="name a new folder")
         draft = Path(tempfile.mkdtemp(prefix=".backup-", dir=folder.absolute().parent))
         try:
-            self.store.backup(draft / "store.db")
             if self.bundles.folder.exists():
-                shutil.copytree(self.bundles.folder, draft / "models")
+                # before the store: a model that has seen more than the store holds would be
+                # believed about what comes there next
+                self.bundles.copy(draft / "models")
+            self.store.backup(draft / "store.db")
             draft.rename(folder)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
@@ -364,18 +367,27 @@ class Retriever:
         Bundles(Path(folder)).take(self.bundles.folder, version)
 
     def load(self, folder: Path | str) -> str:
-        """Put a saved model in service, as a new version; what it has not seen is encoded by it.
+        """Put a saved model in service, as a new version; all there is here is encoded by it.
+
+        It may be of another collection: a refit learns from all links here.
 
         Raises:
             BundleError: the folder holds no model, or a damaged one.
         """
         saved = Bundles(Path(folder))
-        version = saved.current()
-        if version is None:
+        found = saved.load()
+        if found is None:
             raise BundleError(f"{folder} holds no model", remedy="give a folder that save wrote")
-        taken = self.bundles.take(saved.folder, version)
+        cpus.settle(self.config["threads"])
+        model, graph = found[0], self.store.export()
+        none = {name: np.zeros((0, a.dim), np.float32) for name, a in model.aligners.items()}
+        raw = catch_up(model, self.store, graph, Embedded((), none, none), 0, self.config)
+        model.meta.pop("parent", None)  # it is not here
+        model.meta.update(revision=graph.revision, links_revision=0)
+        embedded = Embedded(tuple(graph.ids), raw, refine_nodes(model, graph, raw))
+        version = self.bundles.save(model, embedded)
         self.serving.renew()
-        return taken
+        return version
 
     # --- answering ----------------------------------------------------------------------
 

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import graphretrieval as gr
 from graphretrieval import lifecycle
 from graphretrieval.errors import BundleError, NotFitted, QueryError, StoreBusy
 from graphretrieval.lifecycle import Policy
+from graphretrieval.protocols import GraphStore
 from graphretrieval.retriever import Retriever
 from graphretrieval.retriever.bundle import Bundles
 from graphretrieval.retriever.publish import publish
+from graphretrieval.retriever.retriever import restore
 
 from .conftest import every_store, on_server
-from .world import descriptions
+from .world import descriptions, topics
 
 NEW = range(60, 110)
 # every text is said to describe pictures of the next topics
@@ -229,6 +234,104 @@ def test_a_damaged_version_promoted_elsewhere_leaves_the_old_one_serving(kb: Ret
     assert kb.search("topic1 text", k=1).degraded
     other.promote("v2")
     assert not kb.search("topic1 text", k=1).degraded
+
+
+# --- from elsewhere --------------------------------------------------------------------------
+
+
+def moved_on(kb: Retriever) -> None:
+    """Revisions that another store has not come to."""
+    for n in range(20):
+        kb.update("txt100", title=f"title {n}")
+
+
+def changed_and_opened_again(kb: Retriever) -> None:
+    """A text is changed; who opens the store after that sees it as who was there before."""
+    before = kb.vectors(["txt005"])
+    kb.update("txt005", text="topic7 marmalade")
+    live = kb.vectors(["txt005"])
+    assert np.abs(live - before).max() > 0.1
+    again = Retriever(kb.store, kb.path, kb.config).vectors(["txt005"])
+    np.testing.assert_allclose(again, live, atol=2e-3)
+
+
+def test_a_model_of_another_store_believes_nothing_about_what_is_in_this_one(
+    kb: Retriever, new_store: Callable[[], GraphStore], tmp_path: Path
+) -> None:
+    moved_on(kb)
+    learn_more(kb)
+    kb.save(tmp_path / "saved")
+    store = new_store()
+    topics(store)
+    other = Retriever(store, tmp_path / "other", kb.config)
+    assert other.load(tmp_path / "saved") == "v1"
+    meta = other.bundles.meta("v1")
+    assert (meta["version"], meta["revision"], meta.get("parent")) == ("v1", store.revision, None)
+    changed_and_opened_again(other)
+    assert lifecycle.new_links(other)[0] > 100  # it knows of none of them
+    report = lifecycle.refit(other)
+    assert report.slices[0]["questions"] > 10
+    assert other.bundles.meta(report.version)["refit"]["new_links"] > 50
+    assert other.bundles.meta(report.version)["parent"] == "v1"
+    assert lifecycle.refit(other).reason != report.reason
+    assert lifecycle.new_links(other)[0] == 0
+
+
+def test_a_model_may_be_there_before_the_collection(
+    kb: Retriever, new_store: Callable[[], GraphStore], tmp_path: Path
+) -> None:
+    kb.save(tmp_path / "saved")
+    store = new_store()
+    other = Retriever(store, tmp_path / "other", kb.config)
+    other.load(tmp_path / "saved")
+    assert other.search("topic1 text", k=5).hits == ()
+    topics(store)
+    assert len(other.search("topic1 text", k=5).hits) == 5
+
+
+def test_a_model_that_is_ahead_of_the_store_is_not_believed_about_what_comes_there(
+    kb: Retriever,
+) -> None:
+    kb.bundles.take(kb.bundles.folder, "v1", revision=kb.store.revision + 1000)
+    changed_and_opened_again(kb)
+    kb.store.upsert([], descriptions(NEW))
+    assert lifecycle.new_links(kb)[0] >= 2 * len(NEW)
+    report = lifecycle.refit(kb)
+    assert kb.bundles.meta(report.version)["refit"]["new_links"] > 0
+    assert kb.bundles.meta(report.version)["revision"] == kb.store.revision
+
+
+def test_a_backup_holds_no_model_that_has_seen_more_than_its_store(
+    kb: Retriever, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied = kb.store.backup
+
+    def meanwhile(path: Path) -> None:
+        copied(path)
+        assert learn_more(kb).promoted
+
+    (kb.bundles.folder / ".draft-1-1").mkdir()
+    monkeypatch.setattr(kb.store, "backup", meanwhile)
+    kb.backup(tmp_path / "saved")
+    assert kb.bundles.current() == "v2"
+    restore(tmp_path / "saved", tmp_path / "back.db")
+    with gr.open(tmp_path / "back.db", config=kb.config) as back:
+        assert back.bundles.versions() == ["v1"]
+        assert not list(back.bundles.folder.glob(".draft-*"))
+        changed_and_opened_again(back)
+
+
+def test_new_links_are_counted_whatever_versions_call_themselves(kb: Retriever) -> None:
+    learn_more(kb, range(60, 90))
+    kb.store.upsert([], descriptions(range(90, 100)))
+    (kb.bundles.folder / "v1" / "model.json").write_text("{}")
+    about = kb.bundles.folder / "v2" / "model.json"
+    about.write_text(about.read_text().replace('"version": "v2"', '"version": "v9"'))
+    assert lifecycle.new_links(kb)[0] == 20
+    about.write_text("{}")
+    assert lifecycle.new_links(kb)[0] > 20  # all of them
+    with pytest.raises(BundleError, match=r"model v2 .* incomplete"):
+        lifecycle.show(kb, "v2")
 
 
 # --- going back, looking, tidying ------------------------------------------------------------
