@@ -69,6 +69,8 @@ COSTS: Mapping[str, int] = {
     "descriptions": 5,
     "description": 3,
 }
+#: What each element of a list argument adds to the cost of its field: a label is asked for alone.
+EACH: Mapping[str, tuple[str, int]] = {"classify": ("labels", 100)}
 #: Arguments (or fields of ``input``) that say how many are asked for, and what they are by default.
 COUNTS = ("k", "first", "limit")
 MANY: Mapping[str, int] = {
@@ -341,7 +343,7 @@ class _Weigher:
 
     def _field(self, node: FieldNode, depth: int, introspecting: bool) -> Weight:
         name = node.name.value
-        own = 1 if introspecting else COSTS.get(name, 1)
+        own = 1 if introspecting else COSTS.get(name, 1) + self._each(node)
         if node.selection_set is None:
             return Weight(own, 1, 1)
         inner = self._selection(node.selection_set, depth + 1, introspecting)
@@ -350,6 +352,12 @@ class _Weigher:
             deep = 1 if name in ("__schema", "__type") else 1 + inner.depth
             return Weight(own + inner.cost, 1 + inner.fields, deep)
         return Weight(own + self._times(node) * inner.cost, 1 + inner.fields, 1 + inner.depth)
+
+    def _each(self, node: FieldNode) -> int:
+        """What the elements of a field's list cost, where they do."""
+        name, cost = EACH.get(node.name.value, ("", 0))
+        values = [self._value(a.value) for a in node.arguments or () if a.name.value == name]
+        return sum(cost * v for v in values if isinstance(v, int))
 
     def _times(self, node: FieldNode) -> int:
         """How many results a field may bring."""

@@ -6,7 +6,9 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator
+from concurrent.futures import Future
 from contextlib import asynccontextmanager
+from typing import Any
 
 from graphretrieval.api.problems import Refused
 
@@ -50,14 +52,19 @@ class Budget:
 
 
 class Queue:
-    """``workers`` run, ``waiting`` wait, the others are told to come back: no collapse."""
+    """``workers`` run, ``waiting`` wait, the others are told to come back: no collapse.
 
-    def __init__(self, workers: int, waiting: int) -> None:
-        self.workers, self.waiting = workers, waiting
+    Args:
+        patience: seconds after which one who waits is told to come back; None waits for ever.
+    """
+
+    def __init__(self, workers: int, waiting: int, *, patience: float | None = None) -> None:
+        self.workers, self.waiting, self.patience = workers, waiting, patience
         self.inside = 0
         self.shed = 0
         self.closing = False
         self._turn = asyncio.Semaphore(workers)
+        self._owed = 0  # threads that run on without a turn of their own
         self._seconds = 0.1  # running mean of one turn, for Retry-After
 
     @asynccontextmanager
@@ -65,27 +72,48 @@ class Queue:
         """Wait for one of the workers.
 
         Raises:
-            Refused: 503 where the queue is full or the service is stopping.
+            Refused: 503 where the queue is full, none of the workers is free within the patience,
+                or the service is stopping.
         """
         if self.closing or self.inside >= self.workers + self.waiting:
-            self.shed += 1
-            raise Refused(
-                "OVERLOADED",
-                503,
-                "the service is stopping" if self.closing else "too many queries are waiting",
-                remedy="try again a little later",
-                retry=max(1.0, self.inside * self._seconds / self.workers),
-            )
+            why = "the service is stopping" if self.closing else "too many queries are waiting"
+            raise self._later(why)
         self.inside += 1
         try:
-            async with self._turn:
-                started = time.monotonic()
-                try:
-                    yield
-                finally:
-                    self._seconds += 0.05 * (time.monotonic() - started - self._seconds)
-        finally:
+            await asyncio.wait_for(self._turn.acquire(), self.patience)
+        except BaseException as e:
             self.inside -= 1
+            if isinstance(e, TimeoutError):
+                raise self._later("those who ask keep each other waiting") from e
+            raise
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self._seconds += 0.05 * (time.monotonic() - started - self._seconds)
+            self._leave()
+
+    def keep(self, running: Future[Any]) -> None:
+        """Leave a turn taken until a thread has ended for whose result nobody waits any more.
+
+        A thread cannot be stopped: were its turn free, those who take it would find no worker.
+        """
+        loop = asyncio.get_running_loop()
+        self._owed += 1
+        running.add_done_callback(lambda _: loop.call_soon_threadsafe(self._leave))
+
+    def _leave(self) -> None:
+        """End a turn or a thread that was kept: while some are owed a turn, it passes to them."""
+        if self._owed:
+            self._owed -= 1
+            return
+        self.inside -= 1
+        self._turn.release()
+
+    def _later(self, why: str) -> Refused:
+        self.shed += 1
+        retry = max(1.0, self.inside * self._seconds / self.workers)
+        return Refused("OVERLOADED", 503, why, remedy="try again a little later", retry=retry)
 
 
 class Streams:

@@ -69,7 +69,7 @@ def make(kb: Retriever) -> Any:
                 text,
                 node=like,
                 exclude=unlike,
-                target=targets or "any",
+                target=list(dict.fromkeys(targets or ())) or "any",
                 lang=lang,
                 category=category,
                 k=k,

@@ -39,6 +39,8 @@ from graphretrieval.retriever.zeroshot import classify
 from graphretrieval.types import SEARCHED, Hit
 
 TERMS = 12
+#: Longest words and ids of a query, as REST has them.
+WORDS, ID = 2000, 1024
 
 
 @strawberry.input(description="One part of a query: exactly one of text, node and upload.")
@@ -347,6 +349,9 @@ class Query:
         """Likeliest first."""
         service = context(info).service
         kind, value = _one_of(service, text, node, upload)
+        _short("text" if kind == "text" else "node", value)
+        for label in labels:
+            _short("label", label)
         found = await service.work(_classify, service, kind, value, labels)
         return [Label(label=x.label, score=x.score, share=x.share) for x in found]
 
@@ -489,6 +494,19 @@ def _model(row: dict[str, Any]) -> Model:
     )
 
 
+def _short(name: str, value: str) -> None:
+    """Refuse what is longer than a query needs: reading it takes a core as long as it is.
+
+    Raises:
+        QueryError: with how long it is.
+    """
+    most = ID if name == "node" else WORDS
+    if len(value) > most:
+        raise QueryError(
+            f"a {name} has {len(value)} characters", remedy=f"give at most {most} characters"
+        )
+
+
 def _classify(service: Service, kind: str, value: str, labels: list[str]) -> Any:
     service.newest()
     return classify(service.kb, kind, value, labels)
@@ -555,6 +573,8 @@ def _query(service: Service, asked: SearchInput) -> dict[str, Any]:
             )
         given.append((*found[0], term.weight))
     bounded("the number of terms", len(given), TERMS)
+    for kind, value, _ in given:
+        _short(kind, value)
     out: dict[str, Any] = {}
     files = service.files([(v, w) for kind, v, w in given if kind == "upload" and w > 0])
     out |= files
@@ -564,7 +584,8 @@ def _query(service: Service, asked: SearchInput) -> dict[str, Any]:
         if kind != "upload":
             name = kind if weight >= 0 else "exclude"
             out.setdefault(name, []).append((value, abs(weight)))
-    out["target"] = tuple(asked.targets) or SEARCHED
+    # each is searched as often as it is named
+    out["target"] = tuple(dict.fromkeys(asked.targets)) or SEARCHED
     where = asked.filter or FilterInput()
     chosen = {
         "category": where.category,

@@ -44,7 +44,11 @@ class Service:
         # searches side by side share the cores: threads beyond them wait for each other
         share = cpus.threads() // self.config["search_workers"]
         kb.serving.threads = self.config["threads"] or max(1, share)
-        self.queue = Queue(self.config["search_workers"], self.config["queue"])
+        self.queue = Queue(
+            self.config["search_workers"],
+            self.config["queue"],
+            patience=self.config["query_seconds"],
+        )
         self.budget = Budget(self.config["cost_per_minute"])
         self.streams = Streams(self.config["max_subscriptions"])
         self.jobs, self.uploads = Jobs(), Uploads()
@@ -70,13 +74,16 @@ class Service:
     async def work(self, call: Callable[..., T], *arguments: Any, **named: Any) -> T:
         """Run what takes a core (a search) on one of the search threads, within the deadline.
 
+        A thread that has passed the deadline runs on, and its turn is taken until it has ended.
+
         Raises:
             Refused: 503, it took too long.
         """
-        loop = asyncio.get_running_loop()
-        future = loop.run_in_executor(self._threads, partial(call, *arguments, **named))
+        running = self._threads.submit(partial(call, *arguments, **named))
         try:
-            return await asyncio.wait_for(future, self.config["query_seconds"])
+            return await asyncio.wait_for(
+                asyncio.wrap_future(running), self.config["query_seconds"]
+            )
         except TimeoutError as e:
             raise Refused(
                 "TIMED_OUT",
@@ -84,6 +91,9 @@ class Service:
                 f"the query took longer than {self.config['query_seconds']:g} s",
                 remedy="ask for less, or raise query_seconds",
             ) from e
+        finally:
+            if not running.cancel() and not running.done():
+                self.queue.keep(running)
 
     async def read(self, call: Callable[..., T], *arguments: Any, **named: Any) -> T:
         """Run a short store read on a thread."""

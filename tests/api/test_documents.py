@@ -160,6 +160,21 @@ def test_cost_follows_what_is_asked_for(documents: Documents) -> None:
     assert costs[2] - costs[1] == 10 * (costs[1] - costs[0])
 
 
+def test_each_label_costs(documents: Documents) -> None:
+    given = documents.by_text(
+        'query ($l: [String!]!) { classify(text: "x", labels: $l) { label } }'
+    )
+    costs = [given.cost(None, {"l": ["a"] * n}) for n in (1, 11, 50)]
+    assert costs[2] - costs[0] == 4.9 * (costs[1] - costs[0]) > 3000
+    labels = ", ".join(50 * ['"a"'])
+    written = f'{{ classify(text: "x", labels: [{labels}]) {{ label }} }}'
+    assert documents.by_text(written).cost(None, {}) == costs[2]
+    often = " ".join(f"c{i}: classify(text: $t, labels: $l) {{ label }}" for i in range(12))
+    plan = documents.by_text(f"query ($t: String, $l: [String!]!) {{ {often} }}")
+    with pytest.raises(Refused, match="costs"):
+        plan.cost(None, {"t": "x", "l": ["a"] * 50})
+
+
 def test_cost_sees_counts_in_an_input_variable(documents: Documents) -> None:
     plan = documents.by_text(
         "query ($i: SearchInput!) { search(input: $i) { edges { node { id } } } }"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import Future
 
 import pytest
 
@@ -67,6 +68,65 @@ def test_ten_times_too_much_is_shed_and_the_queue_recovers() -> None:
             return served, most, queue.inside
 
     assert asyncio.run(crowd()) == (10, 2, 1)
+
+
+def test_a_turn_stays_taken_until_its_thread_has_ended() -> None:
+    async def left() -> tuple[int, list[str]]:
+        queue, thread = Queue(1, 1), Future[None]()
+        thread.set_running_or_notify_cancel()
+        async with queue.turn():
+            queue.keep(thread)
+        taken, said = queue.inside, []
+
+        async def next_one() -> None:
+            async with queue.turn():
+                said.append("turn")
+
+        waiting = asyncio.create_task(next_one())
+        for _ in range(10):
+            await asyncio.sleep(0)
+        said.append("ended")
+        thread.set_result(None)
+        await waiting
+        assert queue.inside == 0
+        return taken, said
+
+    assert asyncio.run(left()) == (1, ["ended", "turn"])
+
+
+def test_two_threads_of_one_turn_take_two() -> None:
+    async def left() -> list[int]:
+        queue, threads = Queue(2, 1), [Future[None](), Future[None]()]
+        for thread in threads:
+            thread.set_running_or_notify_cancel()
+        async with queue.turn():
+            for thread in threads:
+                queue.keep(thread)
+        async with queue.turn():
+            pass  # the other is taken when it ends
+        inside = [queue.inside]
+        for thread in threads:
+            thread.set_result(None)
+            await asyncio.sleep(0.01)
+            inside.append(queue.inside)
+        async with queue.turn(), queue.turn():
+            return inside
+
+    assert asyncio.run(left()) == [2, 1, 0]
+
+
+def test_who_waits_longer_than_the_patience_is_told_to_come_back() -> None:
+    async def late() -> int:
+        queue = Queue(1, 1, patience=0.01)
+        async with queue.turn():
+            with pytest.raises(Refused, match="keep each other waiting") as found:
+                async with queue.turn():
+                    pass
+            assert headers_of(found.value)["Retry-After"]
+        async with queue.turn():
+            return queue.inside
+
+    assert asyncio.run(late()) == 1
 
 
 def test_a_stopping_service_takes_no_more() -> None:

@@ -135,6 +135,44 @@ def test_a_search_that_cannot_be_understood_says_why(
     assert error["status"] in (200, 400)
 
 
+def test_a_target_is_searched_once_however_often_it_is_named(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+    real = site.kb.search
+
+    def noted(*words: Any, **query: Any) -> Any:
+        asked.append(query["target"])
+        return real(*words, **query)
+
+    monkeypatch.setattr(site.kb, "search", noted)
+    targets = ["image", "audio"] * 1000
+    often = ids(site.ask(SEARCH, input={"text": "a green square", "targets": targets, "k": 5}))
+    assert asked == [("image", "audio")]
+    once = {"text": "a green square", "targets": ["image", "audio"], "k": 5}
+    assert ids(site.ask(SEARCH, input=once)) == often
+
+
+LONG = "sun " * 501
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "($long: String) { search(input: {text: $long}) { noMatch } }",
+        "($long: String) { search(input: {terms: [{text: $long}]}) { noMatch } }",
+        '($long: ID!) { recommend(liked: ["a"], disliked: [$long]) { noMatch } }',
+        "($long: String) { ask(question: $long) { noMatch } }",
+        '($long: String) { classify(text: $long, labels: ["a"]) { label } }',
+        '($long: String!) { classify(text: "a", labels: ["b", $long]) { label } }',
+    ],
+)
+def test_words_and_ids_are_as_long_as_rest_allows_and_no_longer(site: Site, query: str) -> None:
+    error = site.refused(f"query {query}", long=LONG)
+    assert "has 2004 characters" in error["message"]
+    assert "give at most" in error["remedy"]
+
+
 def test_a_node_shows_its_descriptions_categories_and_links(site: Site) -> None:
     query = """query ($id: ID!) { node(id: $id) { id uri thumbnail description(lang: "es")
       descriptions(lang: "zh", first: 1) { text lang } categories { id }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -64,6 +65,29 @@ def test_a_search_that_cannot_be_answered_says_why(
 ) -> None:
     answer = site.client.get("/api/search", params=parameters)
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+
+
+def test_a_search_past_its_deadline_keeps_its_turn_until_it_has_ended(
+    site_with: Callable[..., Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = site_with(query_seconds=0.5, search_workers=1, queue=0)
+    go, ended = threading.Event(), threading.Event()
+
+    def endless(*words: object, **query: object) -> None:
+        go.wait(60)
+        ended.set()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(site.kb, "search", endless)
+        answers = [site.client.get("/api/search?text=endless") for _ in range(2)]
+    said = [(a.status_code, a.json()["error"]["code"]) for a in answers]
+    assert said == [(503, "TIMED_OUT"), (503, "OVERLOADED")]
+    assert site.client.get("/readyz").status_code == 503
+    go.set()
+    assert ended.wait(10)
+    while site.client.get("/readyz").status_code != 200:
+        assert site.service.queue.inside  # the loop has not heard of it yet
+    assert site.service.queue.inside == 0
 
 
 def test_a_file_comes_whole_or_in_ranges_and_not_twice(site: Site) -> None:
