@@ -44,11 +44,11 @@ class Jobs:
         """The job at work, if any."""
         return next((j for j in self.all.values() if j.state == "running"), None)
 
-    def start(self, kind: str, work: Callable[[Progress], Any]) -> Job:
-        """Run ``work(progress)`` on a thread.
+    def idle(self) -> None:
+        """Refuse what may not be done while a job is at work.
 
         Raises:
-            Refused: another job is running.
+            Refused: 409, one is.
         """
         if (busy := self.running()) is not None:
             raise Refused(
@@ -57,6 +57,14 @@ class Jobs:
                 f"{busy.kind} {busy.id} is running",
                 remedy="wait until it has finished; its progress is a subscription",
             )
+
+    def start(self, kind: str, work: Callable[[Progress], Any]) -> Job:
+        """Run ``work(progress)`` on a thread.
+
+        Raises:
+            Refused: another job is running.
+        """
+        self.idle()
         job = Job(f"job{next(self._numbers)}", kind, "running", started=time.time())
         self.all[job.id] = job
         while len(self.all) > KEPT:

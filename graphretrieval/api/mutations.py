@@ -13,7 +13,6 @@ from graphretrieval import lifecycle, proposals
 from graphretrieval import types as graph
 from graphretrieval.api import living
 from graphretrieval.api.jobs import Job as JobState
-from graphretrieval.api.problems import Refused
 from graphretrieval.api.types import Edge, Info, Node, bounded, context, edge_of, node_of
 from graphretrieval.errors import QueryError, UnknownNode
 
@@ -121,6 +120,8 @@ class Mutation:
         if lost:
             raise UnknownNode(f"no node is called {lost[0]!r}", remedy="check the ids")
         names = [str(i) for i in ids]
+        # what a job has read already would be in its result
+        ctx.service.jobs.idle()
         kb, by = ctx.service.kb, ctx.caller.name
         return JSON(await ctx.service.read(lifecycle.forget, kb, names, by=by))
 
@@ -163,8 +164,7 @@ class Mutation:
         """Returns its name."""
         ctx = context(info)
         ctx.caller.require("admin")
-        if ctx.service.jobs.running() is not None:
-            raise Refused("JOB_RUNNING", 409, "a model is being learned", remedy="wait for it")
+        ctx.service.jobs.idle()
         return await ctx.service.read(lifecycle.rollback, ctx.service.kb)
 
 

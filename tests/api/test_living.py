@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from api.conftest import RED_CIRCLE, Site
+from graphretrieval.api import living
 from graphretrieval.api.jobs import Jobs
 from graphretrieval.api.problems import Refused
 from graphretrieval.errors import QueryError
@@ -66,6 +67,31 @@ def test_forgetting_leaves_nothing_and_needs_an_admin(own: Site) -> None:
     assert own.kb.store.get([MOON]) == [None]
     error = own.refused('mutation { forget(ids: ["%s"]) }' % MOON, headers=admin)  # noqa: UP031
     assert error["code"] == "UNKNOWN_NODE"
+
+
+def test_nothing_is_forgotten_or_rolled_back_while_a_job_is_at_work(
+    own: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admin = own.key("admin")
+    go = threading.Event()
+
+    def slow(kb: Any, seed: int, progress: Any) -> dict[str, Any]:
+        assert go.wait(30)
+        return {}
+
+    monkeypatch.setattr(living, "refit", slow)
+    job = own.ask("mutation { refit { id } }", headers=admin)["refit"]["id"]
+    forget = f'mutation {{ forget(ids: ["{MOON}"]) }}'
+    for mutation in (forget, "mutation { rollback }"):
+        error = own.refused(mutation, headers=admin)
+        assert (error["code"], error["message"]) == ("JOB_RUNNING", f"refit {job} is running")
+        assert "wait" in error["remedy"]
+    assert own.kb.store.get([MOON]) != [None]
+    go.set()
+    while own.service.jobs.running() is not None:
+        own.client.get("/healthz")  # the loop is told of it
+    own.ask(forget, headers=admin)
+    assert own.kb.store.get([MOON]) == [None]
 
 
 def run_job(site: Site, mutation: str, headers: dict[str, str]) -> list[dict[str, Any]]:
