@@ -68,6 +68,8 @@ COSTS: Mapping[str, int] = {
     "neighbours": 5,
     "descriptions": 5,
     "description": 3,
+    # up and down again and again: the same few categories, and each time all their fields
+    "parent": 5,
 }
 #: What each element of a list argument adds to the cost of its field: a label is asked for alone.
 EACH: Mapping[str, tuple[str, int]] = {"classify": ("labels", 100)}
@@ -82,6 +84,7 @@ MANY: Mapping[str, int] = {
     "descriptions": 5,
     "neighbourhood": 60,
     "categories": 50,
+    "children": 50,
     "proposals": 20,
     "models": 20,
     "nodes": 10,

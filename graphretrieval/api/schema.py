@@ -125,9 +125,10 @@ class Category:
         return _category(self.tree, above) if above else None
 
     @strawberry.field(description="Categories below, by title.")
-    def children(self) -> list[Category]:
+    def children(self, first: int = 50) -> list[Category]:
         """Directly."""
-        return [_category(self.tree, c) for c in self.tree.children[self.id]]
+        found = self.tree.children[self.id][: bounded("first", first, 200)]
+        return [_category(self.tree, c) for c in found]
 
     @strawberry.field(description="Items directly in it.")
     def items(self) -> list[Count]:

@@ -160,6 +160,32 @@ def test_cost_follows_what_is_asked_for(documents: Documents) -> None:
     assert costs[2] - costs[1] == 10 * (costs[1] - costs[0])
 
 
+@pytest.mark.parametrize("first", [20, 50, 200])
+def test_categories_up_and_down_again_cost_as_the_power_that_they_are(
+    documents: Documents, first: int
+) -> None:
+    def nested(n: int) -> str:
+        inner = "id"
+        for _ in range(n):
+            inner = f"children(first: {first}) {{ parent {{ {inner} }} }}"
+        return f"{{ categories(first: 1) {{ {inner} }} }}"
+
+    assert documents.by_text(nested(1)).cost(None, {}) >= 6 * first
+    with pytest.raises(Refused, match="costs"):
+        documents.by_text(nested(5))
+
+
+def test_children_that_are_not_counted_cost_as_many_as_come(documents: Documents) -> None:
+    said, unsaid = (
+        "{ categories { children(first: 50) { id } } }",
+        "{ categories { children { id } } }",
+    )
+    costs = [documents.by_text(text).cost(None, {}) for text in (said, unsaid)]
+    assert costs[0] == costs[1] > 2500
+    with pytest.raises(Refused, match="costs"):
+        documents.by_text("{ categories { children { parent { children { parent { id } } } } } }")
+
+
 def test_each_label_costs(documents: Documents) -> None:
     given = documents.by_text(
         'query ($l: [String!]!) { classify(text: "x", labels: $l) { label } }'

@@ -203,7 +203,7 @@ def test_a_path_joins_a_sound_to_a_text(site: Site) -> None:
 
 
 def test_categories_form_a_tree_with_counts_that_add_up(site: Site) -> None:
-    query = """{ categories { id total { name count } cover { id }
+    query = """{ categories(first: 9) { id total { name count } cover { id }
       children { id total { name count } parent { id } items { name count } } } }"""
     tops = site.ask(query)["categories"]
     assert [t["id"] for t in tops] == ["cat:nature", "cat:shapes"]
@@ -215,6 +215,16 @@ def test_categories_form_a_tree_with_counts_that_add_up(site: Site) -> None:
             below.update({c["name"]: c["count"] for c in child["total"]})
         assert total == {"image": 24, "audio": 12, "text": 72} == dict(below)
         assert top["cover"]["id"].endswith(".png")
+
+
+def test_as_many_children_come_as_are_asked_for(site: Site) -> None:
+    query = 'query ($n: Int!) { categories(id: "cat:shapes") { children(first: $n) { id } } }'
+    whole = site.ask(query, n=200)["categories"][0]["children"]
+    assert len(whole) > 2
+    assert site.ask(query, n=2)["categories"][0]["children"] == whole[:2]
+    for n in (0, 201):
+        error = site.refused(query, n=n)
+        assert (error["message"], error["remedy"]) == (f"first is {n}", "give 1 to 200")
 
 
 def test_labels_are_told_apart_without_training(site: Site) -> None:

@@ -53,6 +53,18 @@ def test_every_document_of_the_page_fits_the_schema() -> None:
     assert {"search", "mixed", "node", "models", "home"} <= set(shipped)
 
 
+def test_every_document_of_the_page_fits_the_cost_and_the_first_is_cheap() -> None:
+    documents = Documents(SCHEMA._schema)
+    folder = ROOT / "graphretrieval" / "api" / "web" / "documents"
+    asked = {"pictures": {"k": 18}, "sounds": {"k": 8}, "texts": {"k": 24}, "input": {"k": 24}}
+    costs = {
+        name: documents.by_hash(digest).cost(None, asked)
+        for name, digest in documents.trust(folder).items()
+    }
+    assert max(costs.values()) < 8000, costs
+    assert costs["home"] < 1500
+
+
 def test_the_schema_has_what_the_interface_promises() -> None:
     query = SCHEMA._schema.type_map["Query"].fields
     assert set(query) >= {

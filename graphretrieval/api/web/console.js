@@ -10,7 +10,7 @@ const EXAMPLES = {
   "Words with something to keep away from": ["query ($terms: [TermInput!]!) {\n  search(input: {terms: $terms, targets: [\"image\"]}) { edges { node { id title } score } }\n}", {terms: [{text: "animal"}, {text: "bird", weight: -0.5}]}],
   "Answer with citations": ["query ($question: String!) {\n  ask(question: $question, lang: \"en\") {\n    noMatch\n    citations { text score node { id } about { id title } }\n  }\n}", {question: "what roars?"}],
   "Labels without training": ["{ classify(text: \"it purrs\", labels: [\"cat\", \"truck\", \"piano\"]) { label share } }", {}],
-  "Categories": ["{ categories { title total { name count } children { id title } } }", {}],
+  "Categories": ["{ categories { title total { name count } children(first: 10) { id title } } }", {}],
   "Versions of the model": ["{ models { version inService directions { source target map } } }", {}],
 };
 const INTROSPECTION = "{ __schema { queryType { ...T } mutationType { ...T } subscriptionType { ...T } types { kind name description fields { name description args { name } type { ...R } } inputFields { name description type { ...R } } } } } fragment T on __Type { name } fragment R on __Type { kind name ofType { kind name ofType { kind name ofType { kind name } } } }";

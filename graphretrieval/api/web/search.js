@@ -222,10 +222,10 @@ async function home(place) {
   const start = h("div", {class: "hero"}, h("p", {class: "examples"}, h("span", {}, t("examples")), EXAMPLES[lang()].map(q => h("a", {href: `#/?q=${encodeURIComponent(q)}`}, q))));
   show(place, start);
   try {
-    const {stats, categories} = await run("home");
+    const {stats, categories, first} = await run("home");
     const count = kind => number(stats.nodes.find(x => x.name === kind)?.count ?? 0);
     start.append(h("p", {class: "counts"}, t("counts", count("image"), count("audio"), count("text"))));
-    const tops = categories.length === 1 && categories[0].children.length ? categories[0].children : categories;
+    const tops = categories.length === 1 && first[0].children.length ? first[0].children : categories;
     place.append(h("section", {class: "rooms", "aria-labelledby": "rooms"}, h("h2", {id: "rooms"}, t("collection")),
       h("ul", {}, tops.map(c => h("li", {}, h("a", {href: link(c.id)},
         h("span", {class: "mat"}, c.cover && h("img", {src: c.cover.thumbnail, alt: "", loading: "lazy"})),
