@@ -133,7 +133,7 @@ class Plan:
         Raises:
             Refused: more than a single query may cost.
         """
-        counted = {k: _countable(v) for k, v in variables.items()}
+        counted = _counted(self.operation(name), variables)
         key = json.dumps([name, counted], sort_keys=True)
         if key not in self._costs:
             if len(self._costs) > 64:
@@ -389,17 +389,35 @@ class _Weigher:
         return None
 
 
+def _counted(operation: OperationDefinitionNode, variables: Mapping[str, Any]) -> dict[str, Any]:
+    """What the variables of an operation say of how many; those not given are as by default."""
+    written = _Weigher(DocumentNode(definitions=()), {})
+    out = {}
+    for definition in operation.variable_definitions or ():
+        name = definition.variable.name.value
+        if name in variables:
+            out[name] = _countable(variables[name])
+        elif definition.default_value is not None:
+            out[name] = written._value(definition.default_value)
+    return out
+
+
 def _countable(value: Any) -> Any:
     """What of a variable says how many: whole numbers, lengths of lists, one level of objects."""
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, int):
-        return min(abs(value), 10**9)
     if isinstance(value, list):
         return len(value)
     if isinstance(value, Mapping):
-        return {k: min(v, 10**9) for k, v in value.items() if k in COUNTS and type(v) is int}
-    return None
+        return {k: _whole(v) for k, v in value.items() if k in COUNTS}
+    return _whole(value)
+
+
+def _whole(value: Any) -> int | None:
+    """A whole number, also one written as 100.0: GraphQL takes it for an Int."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    if isinstance(value, float) and not value.is_integer():
+        return None
+    return min(abs(int(value)), 10**9)
 
 
 def _at_most(code: str, found: int, limit: int, what: str) -> None:

@@ -208,7 +208,39 @@ def test_cost_sees_counts_in_an_input_variable(documents: Documents) -> None:
     assert plan.cost(None, {"i": {"k": 100}}) > plan.cost(None, {"i": {"k": 5}})
 
 
-@pytest.mark.parametrize("k", [10**30, -5, True, "100", None, {"k": 3}, [1]])
+def test_cost_sees_what_a_variable_is_by_default(documents: Documents) -> None:
+    links = (
+        "{ node(id: 1) { neighbours(first: $n) { target { neighbours(first: $n) { type } } } } }"
+    )
+    plan = documents.by_text(f"query ($n: Int = 190) {links}")
+    with pytest.raises(Refused, match="costs"):
+        plan.cost(None, {})
+    assert plan.cost(None, {"n": 3}) < 100
+    search = "{ search(input: $i) { edges { node { id } } } }"
+    plan = documents.by_text(f'query ($i: SearchInput = {{text: "x", k: 100}}) {search}')
+    assert plan.cost(None, {}) == plan.cost(None, {"i": {"text": "x", "k": 100}})
+    assert plan.cost(None, {"i": {"text": "x"}}) < plan.cost(None, {})
+
+
+def test_each_operation_has_defaults_of_its_own(documents: Documents) -> None:
+    a, b = (f"query {n} ($k: Int! = {k}) {{ ...f }}" for n, k in (("A", 5), ("B", 100)))
+    shared = 'fragment f on Query { search(input: {text: "x", k: $k}) { edges { score } } }'
+    plan = documents.by_text(f"{a} {b} {shared}")
+    assert [plan.cost(n, {}) for n in "AB"] == [plan.cost("A", {"k": k}) for k in (5, 100)]
+
+
+def test_cost_sees_whole_numbers_written_with_a_point(documents: Documents) -> None:
+    plan = documents.by_text(GOOD)
+    assert plan.cost(None, {"k": 100.0}) == plan.cost(None, {"k": 100})
+    plan = documents.by_text(
+        "query ($i: SearchInput!) { search(input: $i) { edges { node { id } } } }"
+    )
+    assert plan.cost(None, {"i": {"k": 100.0}}) == plan.cost(None, {"i": {"k": 100}})
+
+
+@pytest.mark.parametrize(
+    "k", [0.5, float("inf"), float("nan"), 10**30, -5, True, "100", None, {"k": 3}, [1]]
+)
 def test_cost_of_odd_variables_is_still_a_number(documents: Documents, k: Any) -> None:
     plan = documents.by_text(GOOD)
     if isinstance(k, int) and k > 10**6:
