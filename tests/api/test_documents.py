@@ -222,6 +222,17 @@ def test_cost_sees_what_a_variable_is_by_default(documents: Documents) -> None:
     assert plan.cost(None, {"i": {"text": "x"}}) < plan.cost(None, {})
 
 
+def test_variables_that_are_not_declared_are_not_remembered(documents: Documents) -> None:
+    plan = documents.by_text(GOOD)
+    cost = plan.cost(None, {"k": 3})
+    for i in range(20):
+        assert plan.cost(None, {"k": 3, f"{i}" * 100_000: 1}) == cost
+    for i in range(200):
+        plan.cost(None, {"k": i})
+    assert len(plan._costs) <= 65
+    assert sum(len(key) for key in plan._costs) < 3000
+
+
 def test_each_operation_has_defaults_of_its_own(documents: Documents) -> None:
     a, b = (f"query {n} ($k: Int! = {k}) {{ ...f }}" for n, k in (("A", 5), ("B", 100)))
     shared = 'fragment f on Query { search(input: {text: "x", k: $k}) { edges { score } } }'
