@@ -16,7 +16,7 @@ from graphretrieval.api.categories import Tree, tree
 from graphretrieval.api.layouts import surroundings
 from graphretrieval.api.loaders import in_language
 from graphretrieval.api.mutations import Mutation, Subscription
-from graphretrieval.api.service import Service
+from graphretrieval.api.service import MOST, Service
 from graphretrieval.api.types import (
     Context,
     Edge,
@@ -36,11 +36,13 @@ from graphretrieval.api.types import (
 )
 from graphretrieval.errors import QueryError, UnknownNode
 from graphretrieval.retriever.zeroshot import classify
-from graphretrieval.types import SEARCHED, Hit
+from graphretrieval.types import SEARCHED, Answer, Hit
 
 TERMS = 12
 #: Longest words and ids of a query, as REST has them.
 WORDS, ID = 2000, 1024
+#: How deep a ranking is looked for at first, for whatever page: a greater one costs a fifth more.
+DEPTH = 128
 
 
 @strawberry.input(description="One part of a query: exactly one of text, node and upload.")
@@ -547,15 +549,31 @@ async def _search(service: Service, asked: SearchInput) -> SearchConnection:
                 remedy="ask for a greater k without after",
             )
     started = time.perf_counter()
-    depth = min(position + 1 + asked.k + 1, 1000)  # one more, to know whether there is more
     if asked.diversity:
-        depth = asked.k
-    answer = await service.work(partial(service.answer, depth, **query))
-    start = position + 1
-    if last:
-        # links may have been added meanwhile: go on after the same node, wherever it is now
-        start = next((i + 1 for i, h in enumerate(answer.hits) if h.id == last), start)
+        answer, start = await service.work(partial(service.answer, asked.k, **query)), 0
+    else:
+        answer, start = await _ranked(service, query, position + 1, last, asked.k)
     return page_of(answer, start, asked.k, fingerprint, time.perf_counter() - started)
+
+
+async def _ranked(
+    service: Service, query: dict[str, Any], start: int, last: str, k: int
+) -> tuple[Answer, int]:
+    """A ranking, and where in it a page of ``k`` begins that comes after ``last``.
+
+    All pages are cut from one ranking: those looked for to another depth may differ in order. Only
+    what lies beyond it is looked for in a deeper one.
+    """
+    for depth in (DEPTH, MOST) if start + k < DEPTH else (MOST,):
+        answer = await service.work(partial(service.answer, depth, **query))
+        ids = [hit.id for hit in answer.hits]
+        # links may have been added meanwhile: go on after the same node, wherever it is now
+        found = not last or last in ids
+        start = ids.index(last) + 1 if last and found else start
+        # one more than the page, to know whether there is more
+        if len(ids) < depth or (found and start + k < depth):
+            break
+    return answer, start
 
 
 def _query(service: Service, asked: SearchInput) -> dict[str, Any]:

@@ -26,8 +26,8 @@ from graphretrieval.sources.media import MediaReader
 from graphretrieval.types import Answer
 
 T = TypeVar("T")
-# answers kept, so that the next page of one costs nothing
-ANSWERS = 128
+# hits kept of the latest answers, so that the next page of one costs nothing: 128 usual rankings
+HITS = 128 * 128
 #: Deepest page of a ranking.
 MOST = 1000
 
@@ -131,7 +131,7 @@ class Service:
             found = self.kb.search(k=k, **query)
             with self._fresh:
                 self._answers[key] = found
-                while len(self._answers) > ANSWERS:
+                while sum(1 + len(a.hits) for a in self._answers.values()) > HITS:
                     self._answers.popitem(last=False)
         return replace(found, degraded=self.kb.serving.degraded)
 

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import base64
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from museum import copied
 
-from api.conftest import RED_CIRCLE, Site
+from api.conftest import RED_CIRCLE, Site, open_site
 
 SEARCH = """query ($input: SearchInput!) { search(input: $input) {
   edges { cursor score confidence parts { name value }
           node { id modality title description(lang: "zh") }
           path { anchor nodes { id title } edges { type direction } } explanation(lang: "zh") }
   pageInfo { hasNextPage endCursor } model { version } revision degraded noMatch } }"""
+
+
+@pytest.fixture(scope="module")
+def site(fitted: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Without a budget: all these queries in a minute are more than one client may ask."""
+    yield from open_site(copied(fitted, tmp_path_factory.mktemp("queries")), cost_per_minute=0)
 
 
 def ids(page: dict[str, Any]) -> list[str]:
@@ -48,6 +58,66 @@ def test_pages_go_on_where_the_last_ended(site: Site) -> None:
         pages += ids(page)
         after = page["search"]["pageInfo"]["endCursor"]
     assert pages == whole
+
+
+def pages(site: Site, k: int, **asked: Any) -> list[str]:
+    """Ids of all pages, one after the other."""
+    found: list[str] = []
+    after = None
+    while True:
+        page = site.ask(SEARCH, input={**asked, "k": k, "after": after})
+        found += ids(page)
+        after = page["search"]["pageInfo"]["endCursor"]
+        if not page["search"]["pageInfo"]["hasNextPage"]:
+            return found
+
+
+@pytest.mark.parametrize("k", [7, 64])
+def test_pages_over_several_kinds_lose_and_repeat_nothing(
+    site: Site, monkeypatch: pytest.MonkeyPatch, k: int
+) -> None:
+    depths: list[int] = []
+    real = site.kb.search
+
+    def noted(*words: Any, **query: Any) -> Any:
+        depths.append(query["k"])
+        return real(*words, **query)
+
+    monkeypatch.setattr(site.kb, "search", noted)
+    words = f"a yellow moon, {k} a page"
+    found = pages(site, k, text=words)
+    assert sorted(set(depths)) == depths == [128, 1000]
+    assert len(found) == len(set(found)) > 200
+    whole = [h.id for h in real(words, k=128).hits]
+    assert found[: 127 - 127 % k] == whole[: 127 - 127 % k]
+    assert set(found) == {h.id for h in real(words, k=1000).hits}
+
+
+def test_a_page_is_remembered_for_the_next_one(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = site.ask(SEARCH, input={"text": "an orange wave", "k": 5})
+    monkeypatch.setattr(site.kb, "search", None)
+    after = first["search"]["pageInfo"]["endCursor"]
+    second = site.ask(SEARCH, input={"text": "an orange wave", "k": 20, "after": after})
+    assert len({*ids(first), *ids(second)}) == 25
+
+
+def test_a_cursor_whose_node_has_gone_down_is_found_deeper(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = site.ask(SEARCH, input={"text": "one purple sun", "k": 100})
+    last, after = ids(first)[-1], first["search"]["pageInfo"]["endCursor"]
+    real = site.kb.search
+
+    def moved(*words: Any, k: int, **query: Any) -> Any:
+        answer = real(*words, k=1000, **query)
+        hits = sorted(answer.hits, key=lambda h: h.id == last)
+        hits.insert(150, hits.pop())
+        return replace(answer, hits=tuple(hits[:k]))
+
+    monkeypatch.setattr(site.kb, "search", moved)
+    site.service._answers.clear()
+    found = site.ask(SEARCH, input={"text": "one purple sun", "k": 20, "after": after})
+    assert ids(found) == [h.id for h in moved("one purple sun", k=1000).hits[151:171]]
 
 
 def test_a_diverse_answer_is_that_of_rest_and_has_one_page(site: Site) -> None:
