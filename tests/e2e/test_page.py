@@ -135,6 +135,36 @@ def test_results_are_shown_mixed_and_the_choice_is_kept(browse: Any) -> None:
     page.wait_for_selector(".shelf.of-mixed .card")
 
 
+def test_the_content_is_skipped_to_and_stays(browse: Any) -> None:
+    page = browse("/#/models")
+    page.wait_for_selector(".version")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.activeElement.id === 'main'")
+    assert page.evaluate("location.hash") == "#/models"
+    # neither does a place on the page lead away from it
+    page.evaluate("location.hash = '#status'")
+    page.wait_for_function("location.hash === '#status'")
+    assert page.locator(".page-models .version").count() == 1
+    page.evaluate("location.hash = '#/?q=moon'")
+    page.wait_for_selector(".shelf.of-image .card")
+
+
+def test_the_admin_link_works_in_a_tab_that_is_open(browse: Any, served: Served) -> None:
+    page = browse("/#/?q=moon")
+    page.wait_for_selector(".shelf.of-image .card")
+    page.evaluate("link => { location.href = link }", served.admin())
+    page.wait_for_selector("#role:not([hidden])")
+    page.wait_for_selector(".toast >> text=You may now")
+    page.wait_for_selector(".rooms li")
+    assert "admin=" not in page.url
+    page.go_back()
+    page.wait_for_selector(".shelf.of-image .card")
+    page.click("text=Models")
+    page.wait_for_selector("#retrain:not([disabled])")
+
+
 def test_a_reader_may_look_at_the_inbox_but_not_judge(browse: Any) -> None:
     page = browse("/#/proposals")
     page.wait_for_selector(".inbox .note, .inbox .proposal")

@@ -25,10 +25,13 @@ function words() {
   if (role("write")) show(badge, t(reader.role), reader.by === "session" && h("button", {type: "button", class: "quiet", onclick: async () => { await leave(); location.reload(); }}, t("leave")));
 }
 
+// Only what begins with '#/' names a page; '#main' and the like are places on it.
+const address = () => location.hash.startsWith("#/") ? location.hash.slice(1) : "/";
+
 async function open(focus = true) {
   const mine = ++turn;
   models.away();
-  const [path, query] = location.hash.replace(/^#/, "").split(/\?(.*)/s);
+  const [path, query] = address().split(/\?(.*)/s);
   const parameters = new URLSearchParams(query ?? "");
   const [, room = "", ...rest] = path.split("/");
   main.classList.toggle("start", !room && !query);
@@ -61,16 +64,33 @@ function colours() {
   set();
 }
 
-async function start() {
-  colours();
+// The admin link, when the page is opened by it and when it is put into the address of an open one.
+async function admitted() {
   const token = location.hash.match(/^#admin=(.+)$/)?.[1];
   if (token) {
     history.replaceState(null, "", "#/"); // the link works once; it need not stay in the history
     await enter(token).then(() => toast(t("welcome")), error => toast(`${error.message}. ${error.remedy}`));
   }
+  return Boolean(token);
+}
+
+async function moved() {
+  if (await admitted()) {
+    reader = await me().catch(() => reader);
+    words();
+    await open(false);
+  } else if (!location.hash || location.hash.startsWith("#/")) {
+    await open();
+  }
+}
+
+async function start() {
+  colours();
+  await admitted();
   reader = await me().catch(() => ({role: null}));
   document.getElementById("tongue").addEventListener("click", () => { setLang(lang() === "zh" ? "en" : "zh"); words(); open(false); });
-  addEventListener("hashchange", () => open());
+  addEventListener("hashchange", moved);
+  document.querySelector(".skip").addEventListener("click", event => { event.preventDefault(); main.focus(); main.scrollIntoView(); });
   search.droppable(() => { if (/^#?\/?(\?|$)/.test(location.hash)) open(false); else location.hash = "#/"; });
   words();
   await open(false);
