@@ -29,6 +29,8 @@ from graphretrieval.errors import GraphRetrievalError
 
 # a comment now and then, so that proxies keep a quiet stream open
 HEARTBEAT = 15.0
+# seconds after which a stream has noticed that the service is stopping
+NOTICE = 1.0
 #: Errors that are about the whole request, not about one field: they set the HTTP status.
 _WHOLE = frozenset({401, 403, 429, 503})
 
@@ -142,13 +144,17 @@ async def _events(
 ) -> AsyncIterator[str]:
     """Results as server-sent events (the GraphQL over SSE protocol's ``next`` and ``complete``)."""
     coming: asyncio.Task[ExecutionResult] | None = None
+    quiet = 0.0
     try:
         yield ": open\n\n"
         while not service.queue.closing:
             coming = coming or asyncio.ensure_future(anext(source))
-            done, _ = await asyncio.wait([coming], timeout=HEARTBEAT)
-            if not done:
+            done, _ = await asyncio.wait([coming], timeout=NOTICE)
+            quiet = 0.0 if done else quiet + NOTICE
+            if quiet >= HEARTBEAT:
+                quiet = 0.0
                 yield ": still here\n\n"
+            if not done:
                 continue
             try:
                 result = coming.result()

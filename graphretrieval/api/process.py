@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from graphretrieval.api.logs import to_stderr
@@ -64,4 +65,12 @@ def serve(
             f"as admin, once, within the hour: {scheme}://{name}:{port}/#admin={token}",
             file=sys.stderr,
         )
-    uvicorn.Server(config).run()
+
+    class Server(uvicorn.Server):
+        """Tells the application at once: what follows waits for open connections to end."""
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            application.service.queue.closing = True
+            super().handle_exit(sig, frame)
+
+    Server(config).run()

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from api.conftest import RED_CIRCLE, Site
-from graphretrieval.api import living
+from graphretrieval.api import endpoint, living
 from graphretrieval.api.jobs import Jobs
+from graphretrieval.api.limits import Queue, Streams
 from graphretrieval.api.problems import Refused
 from graphretrieval.errors import QueryError
 
@@ -143,6 +144,34 @@ def test_a_refit_makes_a_version_that_is_compared_and_can_be_taken_back(own: Sit
     assert own.ask('{ search(input: {text: "sun"}) { model { version } } }')["search"]["model"] == {
         "version": "v1"
     }
+
+
+def test_a_stream_on_which_nothing_happens_ends_when_the_service_stops(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(endpoint, "NOTICE", 0.01)
+    monkeypatch.setattr(endpoint, "HEARTBEAT", 0.03)
+
+    class Stopping:
+        queue = Queue(1, 1)
+        streams = Streams(1)
+
+    async def never() -> Any:
+        await asyncio.Event().wait()
+        yield
+
+    async def listen() -> list[str]:
+        Stopping.streams.enter("one")
+        said = []
+        async for words in endpoint._events(never(), Stopping, "one"):  # type: ignore[arg-type]
+            said.append(words.strip())
+            if len(said) == 3:
+                Stopping.queue.closing = True
+        return said
+
+    said = asyncio.run(asyncio.wait_for(listen(), 10))
+    assert said == [": open", ": still here", ": still here", "event: complete\ndata: {}"]
+    assert len(Stopping.streams) == 0
 
 
 def test_jobs_run_one_at_a_time_and_failures_are_their_result() -> None:

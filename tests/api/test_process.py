@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,8 @@ from typing import Any
 
 import pytest
 from museum import copied
+
+from graphretrieval.api.process import GRACE
 
 
 def free_port() -> int:
@@ -112,6 +115,20 @@ def test_serve_prints_an_admin_link_that_works_once_and_ends_calmly(serving: Pro
     rows = [json.loads(line) for line in serving.lines if line.startswith("{")]
     assert {"/api/session", "/readyz"} <= {r.get("route") for r in rows}
     assert said.count(token) == 1
+
+
+def test_an_open_subscription_does_not_hold_up_the_end(serving: Process) -> None:
+    query = urllib.parse.quote("subscription { progress { state } }")
+    with urllib.request.urlopen(f"{serving.url}/graphql?query={query}", timeout=60) as stream:
+        assert stream.readline() == b": open\n"
+        started = time.monotonic()
+        assert serving.stop() in (0, -signal.SIGTERM)
+        took = time.monotonic() - started
+        assert b"event: complete" in stream.read()
+    assert took < GRACE - 5
+    said = "".join(serving.lines)
+    assert "Traceback" not in said
+    assert "exceeded" not in said
 
 
 def test_the_container_s_process_prints_no_link_unless_it_is_asked_to(store: Path) -> None:

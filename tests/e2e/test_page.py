@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 from e2e.conftest import Served
+from graphretrieval.api import living
 
 RED_CIRCLE = "toy/shapes/circle/red_circle.png"
 BLUE_WAVE = "toy/nature/wave/blue_wave"
@@ -228,6 +230,38 @@ def test_a_curator_accepts_undoes_links_and_trains(browse: Any, served: Served) 
     page.click("#rollback")
     page.wait_for_selector(".toast >> text=in service again")
     assert served.kb.bundles.current() == "v1"
+
+
+def test_a_page_that_is_opened_while_a_job_runs_sees_its_end(
+    browse: Any, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go = threading.Event()
+
+    def waits(*given: Any) -> dict[str, Any]:
+        given[-1](1, 2, "half of it")
+        assert go.wait(60)
+        return {"version": "v1", "promoted": False, "reason": "nothing is new", "found": 0}
+
+    monkeypatch.setattr(living, "refit", waits)
+    monkeypatch.setattr(served.application.service.inbox, "look", waits)
+    page = browse(served.admin())
+    page.wait_for_selector("#role:not([hidden])")
+    for begin, label in (("refit", "Training: half of it"), ("propose", "Looking for missing")):
+        go.clear()
+        page.goto(f"{served.url}/#/")
+        page.evaluate(
+            """query => fetch("/graphql", {method: "POST",
+              headers: {"content-type": "application/json"}, body: JSON.stringify({query})})""",
+            f"mutation {{ {begin} {{ id }} }}",
+        )
+        page.goto(f"{served.url}/#/models")
+        page.wait_for_selector(".live:not([hidden])")
+        page.wait_for_selector(f".live >> text={label}")
+        go.set()
+        page.wait_for_selector(".live", state="hidden")
+        page.wait_for_selector(".version")
+    toasts = page.locator(".toast").all_inner_texts()
+    assert [t for t in toasts if "service" in t] == ["v1 stays in service: nothing is new"]
 
 
 def _decisions(served: Served) -> list[dict[str, Any]]:

@@ -61,22 +61,33 @@ async function rollback(place) {
 }
 
 let listening = null;
+let turn = 0;
 
+// The job that is named, or whatever is at work or begins: what has ended before is not told again.
 async function follow(place, live, job = null) {
-  listening?.();
-  listening = await watch("progress", {job}, data => {
+  away();
+  const mine = turn;
+  let seen = job;
+  const stop = await watch("progress", {job}, data => {
     const p = data?.progress;
-    if (!p || (job === null && p.state !== "running")) return;
-    live.hidden = false;
+    if (mine !== turn || !p || (p.state !== "running" && p.id !== seen)) return;
+    seen = p.id;
+    live.hidden = p.state !== "running";
     const done = p.total ? p.done / p.total : null;
-    show(live, h("label", {}, `${t("training")}: ${p.what} `, h("progress", done === null ? {} : {value: done, max: 1})), h("span", {class: "meta"}, ` ${Math.round(p.seconds)} s`));
+    show(live, h("label", {}, `${t(p.kind)}: ${p.what} `, h("progress", done === null ? {} : {value: done, max: 1})), h("span", {class: "meta"}, ` ${Math.round(p.seconds)} s`));
     if (p.state === "running") return;
-    live.hidden = true;
-    listening?.();
     if (p.state === "failed") toast(`${t("failed")}: ${p.error?.message ?? ""}`);
-    else toast(p.result?.promoted === false ? t("kept", p.result?.version ?? "", p.result?.reason ?? "") : t("promoted", p.result?.version ?? ""));
-    if (location.hash.startsWith("#/models")) page(place);
+    else if (p.kind === "refit") toast(p.result?.promoted === false ? t("kept", p.result?.version ?? "", p.result?.reason ?? "") : t("promoted", p.result?.version ?? ""));
+    if (p.kind !== "refit") return;
+    away();
+    page(place);
   });
+  if (mine === turn) listening = stop;
+  else stop();
 }
 
-export const away = () => listening?.();
+export function away() {
+  turn += 1;
+  listening?.();
+  listening = null;
+}

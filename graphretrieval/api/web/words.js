@@ -89,7 +89,7 @@ const WORDS = {
   inService: ["in service", "使用中"],
   retrain: ["Train again", "重新训练"],
   rollback: ["Back to the former version", "恢复前一版本"],
-  training: ["Training", "训练中"],
+  refit: ["Training", "训练中"], propose: ["Looking for missing links", "正在查找缺失的关联"],
   trained: ["Training has ended", "训练结束"],
   promoted: ["{0} is now in service", "{0} 已投入使用"],
   kept: ["{0} stays in service: {1}", "{0} 继续使用:{1}"],
