@@ -13,6 +13,7 @@ from axe_playwright_python.sync_playwright import Axe
 
 from e2e.conftest import Served
 from graphretrieval.api import living
+from graphretrieval.types import Node
 
 RED_CIRCLE = "toy/shapes/circle/red_circle.png"
 BLUE_WAVE = "toy/nature/wave/blue_wave"
@@ -135,6 +136,85 @@ def test_results_are_shown_mixed_and_the_choice_is_kept(browse: Any) -> None:
     page.wait_for_selector(".shelf.of-mixed .card")
     page.reload()
     page.wait_for_selector(".shelf.of-mixed .card")
+
+
+def chips(page: Any) -> list[str]:
+    found: list[str] = page.locator(".chip > span:not([aria-hidden])").all_inner_texts()
+    return found
+
+
+def test_what_is_asked_for_is_what_the_page_shows(browse: Any) -> None:
+    page = browse("/")
+    for node in (RED_CIRCLE, f"{BLUE_WAVE}.png"):
+        page.evaluate("id => { location.hash = '#/node/' + encodeURIComponent(id) }", node)
+        page.wait_for_selector(f".facts code >> text={node}")
+        page.click("a.go >> text=Find what is like it")
+        page.wait_for_selector(".shelf.of-image .card")
+        assert chips(page) == [node]
+    # another language asks for the same
+    page.click("#tongue")
+    page.wait_for_selector("#shelf-pictures >> text=图像")
+    assert chips(page) == [f"{BLUE_WAVE}.png"]
+    page.click("#tongue")
+    page.wait_for_selector("#shelf-pictures >> text=Pictures")
+    page.click("a.brand")
+    page.wait_for_selector(".rooms li")
+    assert (chips(page), page.input_value("#q"), page.locator(".card").count()) == ([], "", 0)
+
+
+def test_the_last_thing_taken_away_leaves_the_first_page_and_the_focus(browse: Any) -> None:
+    page = browse("/#/?q=moon")
+    page.locator(".shelf.of-image .card button >> text=Similar").first.click()
+    page.wait_for_function("location.hash.startsWith('#/?node=')")
+    page.wait_for_selector(".results:not([aria-busy]) .shelf.of-image .card")
+    page.locator(".shelf.of-image .card button >> text=Similar").first.click()
+    page.locator(".chip").nth(1).wait_for()
+    shown = chips(page)
+    page.reload()
+    page.wait_for_selector(".shelf.of-image .card")
+    assert len(chips(page)) == len(shown) == 2
+    page.locator(".chip button").first.click()
+    page.locator(".chip").nth(1).wait_for(state="detached")
+    assert page.evaluate("document.activeElement.closest('.chip') !== null")
+    page.locator(".chip button").first.click()
+    page.wait_for_selector(".rooms li")
+    assert page.evaluate("[document.activeElement.id, location.hash]") == ["q", "#/"]
+    page.wait_for_load_state("networkidle")
+    assert page.locator(".card").count() == 0
+
+
+def _without_files(route: Any) -> None:
+    """What came in as vectors or by name only has no file to be shown."""
+    answer = route.fetch()
+    said = re.sub(r'"(uri|thumbnail)":\s*"[^"]*"', r'"\1":null', answer.text())
+    route.fulfill(response=answer, body=said)
+
+
+def test_things_without_a_file_are_shown_by_a_sign(browse: Any) -> None:
+    page = browse("/#/models")
+    page.route("**/graphql", _without_files)
+    page.evaluate("location.hash = '#/?q=blue%20wave'")
+    page.wait_for_selector(".shelf.of-image .card .glyph")
+    page.wait_for_selector(".shelf.of-audio .card .title")
+    assert page.locator("[src='null'], img:not([src]), audio").count() == 0
+    for kind in ("png", "flac"):
+        ident = f"{BLUE_WAVE}.{kind}"
+        page.evaluate("id => { location.hash = '#/node/' + encodeURIComponent(id) }", ident)
+        page.wait_for_selector(f".facts code >> text={ident}")
+        page.wait_for_selector(".exhibit .glyph")
+
+
+def test_texts_without_a_language_are_one_card_that_names_none(browse: Any, served: Served) -> None:
+    said = [Node(f"said{i}", "text", text="Zanzibar lighthouse.") for i in range(2)]
+    served.kb.store.upsert([*said, Node("said2", "text", text=said[0].text, lang="en")])
+    page = browse("/#/?q=zanzibar%20lighthouse")
+    page.wait_for_selector(".filters")
+    page.select_option(".tongues select", "all")
+    card = page.locator(".shelf.of-text .card:has-text('Zanzibar lighthouse.')")
+    card.first.wait_for()
+    page.wait_for_selector(".results:not([aria-busy]) .shelf.of-text")
+    assert card.count() == 1
+    assert card.locator(".meta").all_inner_texts() == ["en"]
 
 
 def test_the_content_is_skipped_to_and_stays(browse: Any) -> None:

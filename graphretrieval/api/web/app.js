@@ -91,7 +91,7 @@ async function start() {
   document.getElementById("tongue").addEventListener("click", () => { setLang(lang() === "zh" ? "en" : "zh"); words(); open(false); });
   addEventListener("hashchange", moved);
   document.querySelector(".skip").addEventListener("click", event => { event.preventDefault(); main.focus(); main.scrollIntoView(); });
-  search.droppable(() => { if (/^#?\/?(\?|$)/.test(location.hash)) open(false); else location.hash = "#/"; });
+  search.droppable();
   words();
   await open(false);
 }

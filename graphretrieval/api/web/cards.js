@@ -7,9 +7,10 @@ import {bar, face, link, name, why} from "./why.js";
 export function once(hits) {
   const seen = new Map();
   for (const hit of hits) {
-    const words = hit.node.modality === "text" ? hit.node.text : hit.node.id;
-    if (seen.has(words)) seen.get(words).langs += `, ${hit.node.lang}`;
-    else seen.set(words, {...hit, langs: hit.node.lang});
+    const words = hit.node.modality === "text" ? hit.node.text ?? hit.node.id : hit.node.id;
+    const lang = hit.node.lang ? [hit.node.lang] : []; // not all texts have one
+    if (seen.has(words)) seen.get(words).langs.push(...lang);
+    else seen.set(words, {...hit, langs: lang});
   }
   return [...seen.values()];
 }
@@ -31,19 +32,19 @@ export function card(hit, like) {
 function body(node, said, hit) {
   if (node.modality === "image") {
     return h("a", {class: "picture", href: link(node.id)},
-      h("span", {class: "mat"}, h("img", {src: node.thumbnail, alt: said ?? node.title ?? "", loading: "lazy", decoding: "async"})),
-      h("span", {class: "title"}, said ?? node.title));
+      h("span", {class: "mat"}, node.thumbnail ? h("img", {src: node.thumbnail, alt: said ?? node.title ?? "", loading: "lazy", decoding: "async"}) : face(node)),
+      h("span", {class: "title"}, said ?? node.title ?? node.id));
   }
   if (node.modality === "audio") {
     return h("div", {class: "sound"},
-      h("a", {class: "title", href: link(node.id)}, said ?? node.title),
+      h("a", {class: "title", href: link(node.id)}, said ?? node.title ?? node.id),
       h("p", {class: "meta"}, [node.title !== said && node.title, node.lang && `${t("spoken")} · ${node.lang}`, node.duration && seconds(node.duration)].filter(Boolean).join(" · ")),
-      player(node));
+      node.uri && player(node));
   }
   if (node.modality === "text") {
     return h("a", {class: "words", href: link(node.id)},
       h("q", {lang: (node.lang ?? lang()).replace("_", "-")}, node.text ?? node.title),
-      h("span", {class: "meta"}, [node.title, hit.langs ?? node.lang].filter(Boolean).join(" · ")));
+      h("span", {class: "meta"}, [node.title, [...new Set(hit.langs)].join(", ")].filter(Boolean).join(" · ")));
   }
   return h("a", {class: "words", href: link(node.id)}, face(node), name(node));
 }

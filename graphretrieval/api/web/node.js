@@ -38,8 +38,9 @@ export async function page(place, id) {
 }
 
 function exhibit(node) {
-  if (node.modality === "image") return h("a", {class: "mat", href: node.uri, target: "_blank", rel: "noopener"}, h("img", {src: `${node.thumbnail.replace(/side=\d+/, "side=512")}`, alt: node.description ?? node.title ?? ""}));
-  if (node.modality === "audio") return h("div", {class: "mat sounding"}, h("span", {class: "wave", "aria-hidden": "true"}, "♪"), player(node));
+  // of some only vectors or descriptions came in, and no file
+  if (node.modality === "image" && node.thumbnail) return h("a", {class: "mat", href: node.uri, target: "_blank", rel: "noopener"}, h("img", {src: `${node.thumbnail.replace(/side=\d+/, "side=512")}`, alt: node.description ?? node.title ?? ""}));
+  if (node.modality === "audio" && node.uri) return h("div", {class: "mat sounding"}, h("span", {class: "wave", "aria-hidden": "true"}, "♪"), player(node));
   if (node.modality === "text") return h("blockquote", {class: "mat", lang: (node.lang ?? "").replace("_", "-")}, node.text);
   return h("div", {class: "mat"}, face(node));
 }

@@ -8,14 +8,17 @@ import {link} from "./why.js";
 
 const PAGE = {image: 18, audio: 8, text: 24, mixed: 24};
 const EXAMPLES = {en: ["a lion", "something that flies", "a thing to make music", "fire truck"], zh: ["老虎", "小提琴", "消防车", "会飞的"]};
-const terms = []; // what is attached: {kind: "upload" | "node", id, label, thumbnail, modality}
+let terms = []; // what is attached: {kind: "upload" | "node", id, label, thumbnail, modality}
+const met = new Map(); // terms by their id, for how they are shown: the address has no more than ids
 let wanted = {text: "", view: localStorage.getItem("view") ?? "grouped", texts: "mine"};
 let running;
 
+// The address says all that is asked for: what is not in it was asked elsewhere, or before.
 export function page(place, query) {
   wanted.text = query.get("q") ?? "";
-  const node = query.get("node");
-  if (node && !terms.some(x => x.id === node)) terms.push({kind: "node", id: node, label: node});
+  const ids = new Set();
+  terms = [...query].filter(([kind, id]) => ["node", "upload"].includes(kind) && id && !ids.has(id) && ids.add(id))
+    .map(([kind, id]) => met.get(id) ?? {kind, id, label: kind === "node" ? id : t("upload")});
   const results = h("div", {class: "results"});
   const form = box(results);
   show(place, h("h1", {class: "tagline", tabindex: "-1"}, t("tagline")), form, results);
@@ -23,30 +26,49 @@ export function page(place, query) {
   else home(results);
 }
 
-export function add(place, files) {
-  return Promise.all([...files].map(async file => {
+function address(text, asked) {
+  const query = new URLSearchParams(asked.map(x => [x.kind, x.id]));
+  if (text) query.append("q", text);
+  return `${query}` ? `#/?${query}` : "#/";
+}
+
+function remember(term) {
+  met.set(term.id, term);
+  return term;
+}
+
+// Files as terms; those that are refused are told of and left out.
+async function uploaded(files) {
+  const found = await Promise.all([...files].map(async file => {
     try {
-      const found = await upload(file);
-      terms.push({kind: "upload", id: found.id, label: found.name || t(found.modality), modality: found.modality, local: URL.createObjectURL(file)});
+      const made = await upload(file);
+      return remember({kind: "upload", id: made.id, label: made.name || t(made.modality), modality: made.modality, local: URL.createObjectURL(file)});
     } catch (error) {
       toast(`${t("failed")}: ${error.message}. ${error.remedy}`);
+      return null;
     }
   }));
+  return found.filter(Boolean);
 }
 
 function box(results) {
   const input = h("input", {type: "search", id: "q", name: "q", autocomplete: "off", maxlength: "500", placeholder: t("placeholder"), "aria-label": t("ask"), value: wanted.text});
   const files = h("input", {type: "file", id: "file", accept: "image/*,audio/*", multiple: true, class: "hidden", tabindex: "-1", "aria-label": t("attach")});
   const attached = h("ul", {class: "attached", "aria-label": t("attach")});
-  const again = () => { chips(attached, again); if (terms.length || input.value.trim()) submit(); };
+  const again = () => { chips(attached, again); submit(); };
+  const attachAll = async given => {
+    const made = await uploaded(given);
+    if (!made.length) return;
+    terms.push(...made);
+    again();
+  };
   const submit = () => {
     wanted.text = input.value.trim();
-    const query = new URLSearchParams(wanted.text ? {q: wanted.text} : {});
-    history.replaceState(null, "", `#/?${query}`);
+    history.replaceState(null, "", address(wanted.text, terms));
     if (wanted.text || terms.length) search(results);
     else home(results);
   };
-  files.addEventListener("change", async () => { await add(results, files.files); files.value = ""; again(); });
+  files.addEventListener("change", async () => { await attachAll(files.files); files.value = ""; });
   const attach = h("button", {type: "button", class: "quiet round", "aria-label": t("attach"), title: t("attach"), onclick: () => files.click()}, icon("M4 16l4.500-5 3.500 4 3-3 5 5M4 4h16v16H4zM15.500 8.500h.010"));
   const mike = h("button", {type: "button", class: "quiet round", id: "record", "aria-label": t("record"), title: t("record")}, icon("M12 3a3 3 0 013 3v5a3 3 0 01-6 0V6a3 3 0 013-3zM6 11a6 6 0 0012 0M12 17v4"));
   let taking = null;
@@ -64,20 +86,19 @@ function box(results) {
     taking = null;
     mike.classList.remove("on");
     mike.setAttribute("aria-label", t("record"));
-    await add(results, [new File([sound], "recording.wav", {type: "audio/wav"})]);
-    again();
+    await attachAll([new File([sound], "recording.wav", {type: "audio/wav"})]);
   });
   input.addEventListener("paste", async event => {
     const given = [...event.clipboardData.files];
     if (!given.length) return;
     event.preventDefault();
-    await add(results, given);
-    again();
+    await attachAll(given);
   });
   chips(attached, again);
   const form = h("form", {class: "box", role: "search", onsubmit: event => { event.preventDefault(); submit(); }},
     h("div", {class: "line"}, attached, input, attach, mike, h("button", {type: "submit", class: "go"}, t("go"))), files);
   form.again = again;
+  form.attachAll = attachAll;
   return form;
 }
 
@@ -96,11 +117,16 @@ function chips(place, again) {
   show(place, terms.map((term, i) => h("li", {class: "chip"},
     term.modality === "image" || term.thumbnail ? h("img", {src: term.thumbnail ?? term.local, alt: ""}) : h("span", {"aria-hidden": "true"}, term.modality === "audio" ? "♪" : "◇"),
     h("span", {}, term.label),
-    h("button", {type: "button", class: "quiet", "aria-label": `${t("remove")} ${term.label}`, onclick: () => { terms.splice(i, 1); again(); }}, "×"))));
+    h("button", {type: "button", class: "quiet", "aria-label": `${t("remove")} ${term.label}`, onclick: () => {
+      terms.splice(i, 1);
+      again();
+      const left = place.querySelectorAll("button");
+      (left[Math.min(i, left.length - 1)] ?? document.getElementById("q")).focus();
+    }}, "×"))));
 }
 
-// Dropped anywhere on the page.
-export function droppable(open) {
+// Dropped anywhere on the page; on another than this, it is asked for alone.
+export function droppable() {
   let inside = 0;
   const on = yes => document.body.classList.toggle("dropping", yes);
   addEventListener("dragenter", event => { if (event.dataTransfer?.types.includes("Files")) { inside += 1; on(true); } });
@@ -111,7 +137,11 @@ export function droppable(open) {
     inside = 0;
     on(false);
     const files = event.dataTransfer?.files;
-    if (files?.length) { await add(null, files); open(); }
+    if (!files?.length) return;
+    const form = document.querySelector("form.box");
+    if (form) return form.attachAll(files);
+    const made = await uploaded(files);
+    if (made.length) location.hash = address("", made);
   });
 }
 
@@ -170,7 +200,7 @@ async function copyable(name, variables) {
 
 function like(place) {
   return node => {
-    if (!terms.some(x => x.id === node.id)) terms.push({kind: "node", id: node.id, label: node.description ?? node.title ?? node.id, modality: node.modality, thumbnail: node.thumbnail});
+    if (!terms.some(x => x.id === node.id)) terms.push(remember({kind: "node", id: node.id, label: node.description ?? node.title ?? node.id, modality: node.modality, thumbnail: node.thumbnail}));
     document.getElementById("q").value = wanted.text = "";
     document.querySelector("form.box").again();
     scrollTo({top: 0, behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth"});
@@ -218,11 +248,16 @@ function mixed(place, page) {
 }
 
 async function home(place) {
+  running?.abort();
+  running = null;
+  place.removeAttribute("aria-busy");
+  place.classList.remove("waiting");
   main(true);
   const start = h("div", {class: "hero"}, h("p", {class: "examples"}, h("span", {}, t("examples")), EXAMPLES[lang()].map(q => h("a", {href: `#/?q=${encodeURIComponent(q)}`}, q))));
   show(place, start);
   try {
     const {stats, categories, first} = await run("home");
+    if (!start.isConnected) return; // something is searched for by now
     const count = kind => number(stats.nodes.find(x => x.name === kind)?.count ?? 0);
     start.append(h("p", {class: "counts"}, t("counts", count("image"), count("audio"), count("text"))));
     const tops = categories.length === 1 && first[0].children.length ? first[0].children : categories;
@@ -232,6 +267,6 @@ async function home(place) {
         h("strong", {}, c.title),
         h("span", {class: "meta"}, number(c.total.filter(x => x.name !== "category").reduce((a, x) => a + x.count, 0)))))))));
   } catch (error) {
-    place.append(h("p", {class: "failure", role: "alert"}, error.message, " ", error.remedy));
+    if (start.isConnected) place.append(h("p", {class: "failure", role: "alert"}, error.message, " ", error.remedy));
   }
 }

@@ -14,6 +14,7 @@ const WORDS = {
   ask: ["What are you looking for?", "您在找什么？"],
   go: ["Search", "检索"],
   attach: ["Add a picture or sound", "添加图片或声音"],
+  upload: ["Your file", "您的文件"],
   record: ["Record a sound", "录音"],
   stop: ["Stop recording", "停止录音"],
   recording: ["Recording…", "录音中……"],
