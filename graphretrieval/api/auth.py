@@ -249,7 +249,10 @@ class Tokens:
         if self._set is None:
             return self._client.get_signing_key_from_jwt(token).key
         kid = self._jwt.get_unverified_header(token).get("kid")
-        return next(k.key for k in self._set.keys if k.key_id == kid or kid is None)
+        found = next((k for k in self._set.keys if k.key_id == kid or kid is None), None)
+        if found is None:
+            raise KeyError(kid)
+        return found.key
 
 
 class Gatekeeper:

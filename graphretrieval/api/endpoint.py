@@ -206,7 +206,14 @@ def _asked(given: Any, documents: Documents) -> Asked:
 
 def _json(text: str | bytes, what: str) -> Any:
     try:
-        return json.loads(text)
+        found = json.loads(text)
+        json.dumps(found, ensure_ascii=False).encode()
+        return found
+    except UnicodeEncodeError as e:
+        # no character: neither digests nor stores take it
+        raise Refused(
+            "BAD_REQUEST", 400, f"{what} holds half a surrogate", remedy="send whole characters"
+        ) from e
     except (ValueError, RecursionError) as e:
         raise Refused("BAD_REQUEST", 400, f"{what} is no JSON", remedy="check it") from e
 

@@ -41,6 +41,8 @@ from graphretrieval.types import SEARCHED, Answer, Hit
 TERMS = 12
 #: Longest words and ids of a query, as REST has them.
 WORDS, ID = 2000, 1024
+#: Weights of a term, above or below 0: what counts is how they stand to each other.
+LEAST, MOST_WEIGHT = 0.001, 1000.0
 #: How deep a ranking is looked for at first, for whatever page: a greater one costs a fifth more.
 DEPTH = 128
 
@@ -589,6 +591,11 @@ def _query(service: Service, asked: SearchInput) -> dict[str, Any]:
         if len(found) != 1:
             raise QueryError(
                 f"a term has {len(found)} of text, node and upload", remedy="give exactly one"
+            )
+        if not LEAST <= abs(term.weight) <= MOST_WEIGHT:
+            raise QueryError(
+                f"a term's weight is {term.weight:g}",
+                remedy=f"give {LEAST:g} to {MOST_WEIGHT:g}, negative to keep away from it",
             )
         given.append((*found[0], term.weight))
     bounded("the number of terms", len(given), TERMS)

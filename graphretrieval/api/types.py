@@ -346,7 +346,7 @@ def read_cursor(cursor: str, fingerprint: str) -> tuple[int, str]:
     try:
         found, position, ident = json.loads(base64.urlsafe_b64decode(cursor + "=" * 3))
         ok = isinstance(position, int) and isinstance(ident, str) and position >= 0
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         found, ok = None, False
     if not ok or found != fingerprint:
         raise Refused(

@@ -194,6 +194,23 @@ def test_a_signed_token_gives_its_role_and_a_forged_one_nothing(keys: Keys, tmp_
             caller(forged, **more)
 
 
+def test_a_token_by_a_key_that_is_not_known_is_not_valid(
+    site_with: Callable[..., Site], tmp_path: Path
+) -> None:
+    key, settings = _provider(tmp_path)
+    site = site_with(**settings)
+    claims = {
+        "iss": "https://id.example",
+        "aud": "graphretrieval",
+        "sub": "ada",
+        "exp": time.time() + 60,
+    }
+    for kid, status in (("k1", 200), ("k2", 401)):
+        token = jwt.encode(claims, key=key, algorithm="RS256", headers={"kid": kid})
+        headers = {"authorization": f"Bearer {token}"}
+        assert site.client.get("/api/session", headers=headers).status_code == status
+
+
 def test_an_issuer_without_keys_is_wrong_settings(keys: Keys) -> None:
     with pytest.raises(ConfigError, match="jwt_keys is not"):
         Gatekeeper(keys, Config().replace(jwt_issuer="https://id.example"), loopback=True)

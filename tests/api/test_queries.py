@@ -148,7 +148,12 @@ def test_a_cursor_of_another_query_is_refused(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    "after", ["", "x", "%%%", base64.urlsafe_b64encode(b"[1,2,3]").decode(), "W10", "bnVsbA"]
+    "after",
+    [
+        *("", "x", "%%%", "W10", "bnVsbA"),
+        *(base64.urlsafe_b64encode(b).decode() for b in (b"[1,2,3]", 100_000 * b"[")),
+    ],
+    ids=range(7),
 )
 def test_a_cursor_that_is_none_is_refused(site: Site, after: str) -> None:
     error = site.refused(SEARCH, input={"text": "sun", "after": after})
@@ -193,6 +198,9 @@ def test_filters_keep_to_a_category_and_a_language(site: Site) -> None:
         ({"upload": "up_x"}, "no upload is called"),
         ({"terms": [{"text": "a", "node": "b"}]}, "a term has 2"),
         ({"terms": [{"text": "a"}] * 13}, "number of terms is 13"),
+        ({"terms": [{"text": "a", "weight": 1e39}]}, "weight is 1e+39"),
+        ({"terms": [{"text": "a"}, {"node": RED_CIRCLE, "weight": -1e308}]}, "weight is -1e+308"),
+        ({"terms": [{"text": "a", "weight": 0}]}, "weight is 0"),
         ({"text": "x", "filter": {"category": "zzz"}}, "no category 'zzz'"),
     ],
 )
@@ -241,6 +249,29 @@ def test_words_and_ids_are_as_long_as_rest_allows_and_no_longer(site: Site, quer
     error = site.refused(f"query {query}", long=LONG)
     assert "has 2004 characters" in error["message"]
     assert "give at most" in error["remedy"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        rb'{"query": "{ stats { revision } } # \ud800"}',
+        rb'{"query": "query ($i: ID!) { node(id: $i) { id } }", "variables": {"i": "\ud800"}}',
+        rb'{"query": "{ stats { revision } }", "variables": {"\udc00": 1}}',
+    ],
+    ids=["document", "variable", "name"],
+)
+def test_half_a_surrogate_is_no_request(site: Site, body: bytes) -> None:
+    answer = site.client.post(
+        "/graphql", content=body, headers={"content-type": "application/json"}
+    )
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "BAD_REQUEST")
+    variables = '{"i": "\\ud800"}'
+    asked = {"query": "query ($i: ID!) { node(id: $i) { id } }", "variables": variables}
+    assert site.client.get("/graphql", params=asked).status_code == 400
+    rest = site.client.post(
+        "/api/search", content=rb'{"text": "\ud800"}', headers={"content-type": "application/json"}
+    )
+    assert rest.status_code == 422
 
 
 def test_a_node_shows_its_descriptions_categories_and_links(site: Site) -> None:
