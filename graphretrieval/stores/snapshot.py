@@ -1,7 +1,8 @@
 """The graph as arrays at one revision, in memory-mapped files beside the store.
 
 Derived and named by revision: written under a temporary name, synced, renamed. A snapshot that is
-missing, stale or damaged is made again from the database; losing it costs speed, never truth.
+missing, stale, damaged or of another file is made again from the database; losing it costs speed,
+never truth.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import threading
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -27,25 +28,41 @@ _ARRAYS = ("modality", "src", "dst", "relation", "weight")
 MOST_CHANGED = 0.1
 
 
+class Moment(NamedTuple):
+    """What tells a store's state from that of any other: equal moments hold equal rows.
+
+    Two files may have a revision in common, as a backup and what it was made of, after one more
+    write each, or a store and the one that was begun in its place: not the ``write`` that made it.
+    Within one ``life`` revisions only grow; clearing a store begins another. Both are ``None`` in
+    a file of an earlier release that was opened only for reading.
+    """
+
+    revision: int
+    write: int | None
+    life: int | None
+
+
 class Snapshots:
     """Keeps the newest graph in memory and on disk."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._newest: Graph | None = None
+        self._newest: tuple[Moment, Graph] | None = None
         self._lock = threading.Lock()
 
-    def graph(self, revision: int, connection: sqlite3.Connection) -> Graph:
-        """The graph at ``revision``, which the open transaction of ``connection`` sees."""
+    def graph(self, moment: Moment, connection: sqlite3.Connection) -> Graph:
+        """The graph at ``moment``, which the open transaction of ``connection`` sees."""
         with self._lock:
-            if self._newest is None or self._newest.revision != revision:
-                found = self._read(revision)
+            newest = self._newest
+            if newest is None or newest[0] != moment:
+                found = self._read(moment)
                 if found is None:
-                    found = _followed(self._newest, revision, connection)
-                    found = found or _build(revision, connection)
-                    self._write(found)
-                self._newest = found
-            return self._newest
+                    before = newest[1] if newest and newest[0].life == moment.life else None
+                    found = _followed(before, moment.revision, connection)
+                    found = found or _build(moment.revision, connection)
+                    self._write(found, moment)
+                newest = self._newest = moment, found
+            return newest[1]
 
     def forget(self) -> None:
         """The store begins anew: its next revisions are not those of before."""
@@ -53,10 +70,12 @@ class Snapshots:
             self._newest = None
             shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _read(self, revision: int) -> Graph | None:
-        folder = self.folder / f"rev-{revision:09d}"
+    def _read(self, moment: Moment) -> Graph | None:
+        folder = self.folder / f"rev-{moment.revision:09d}"
         try:
             about = json.loads((folder / "about.json").read_text("utf-8"))
+            if moment.write is None or about["write"] != moment.write:
+                return None
             arrays: dict[str, Any] = {}
             for name in (*_ARRAYS, "ids"):
                 file = folder / f"{name}.npy"
@@ -75,10 +94,10 @@ class Snapshots:
             arrays["dst"],
             arrays["relation"],
             arrays["weight"],
-            revision,
+            moment.revision,
         )
 
-    def _write(self, graph: Graph) -> None:
+    def _write(self, graph: Graph, moment: Moment) -> None:
         draft = self.folder / f".draft-{os.getpid()}-{threading.get_ident()}"
         target = self.folder / f"rev-{graph.revision:09d}"
         try:
@@ -87,7 +106,12 @@ class Snapshots:
             arrays: dict[str, npt.NDArray[Any]] = {"ids": ids}
             arrays |= {name: getattr(graph, name) for name in _ARRAYS}
             crc = {name: _save(draft / f"{name}.npy", array) for name, array in arrays.items()}
-            about = {"modalities": graph.modalities, "relations": graph.relations, "crc": crc}
+            about = {
+                "write": moment.write,
+                "modalities": graph.modalities,
+                "relations": graph.relations,
+                "crc": crc,
+            }
             (draft / "about.json").write_text(json.dumps(about), "utf-8")
             shutil.rmtree(target, ignore_errors=True)
             draft.rename(target)

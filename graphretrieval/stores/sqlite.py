@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,7 +17,7 @@ from pathlib import Path as FilePath
 
 from graphretrieval.errors import SnapshotTooOld, StoreBusy, StoreError, UnknownNode
 from graphretrieval.stores import migrate, paths, search
-from graphretrieval.stores.snapshot import Snapshots
+from graphretrieval.stores.snapshot import Moment, Snapshots
 from graphretrieval.types import Array, Changes, Edge, FileStamp, Graph, Node, Path
 
 # a writer that waits longer than this is told so
@@ -155,7 +156,7 @@ class SqliteStore:
             )
             if not changed:
                 return revision - 1
-            c.execute("UPDATE meta SET value = ? WHERE name = 'revision'", (revision,))
+            _move_to(c, revision)
         return revision
 
     def _put_nodes(self, c: sqlite3.Connection, nodes: Sequence[Node], revision: int) -> bool:
@@ -198,7 +199,7 @@ class SqliteStore:
             revision = _revision(c) + 1
             if not self._remove(c, ids, edges, revision):
                 return revision - 1
-            c.execute("UPDATE meta SET value = ? WHERE name = 'revision'", (revision,))
+            _move_to(c, revision)
         return revision
 
     def _remove(
@@ -248,7 +249,7 @@ class SqliteStore:
                     ],
                 )
             c.executemany("INSERT INTO tombstones VALUES (?, ?, ?)", tombstones)
-            c.execute("UPDATE meta SET value = ? WHERE name = 'revision'", (revision,))
+            _move_to(c, revision)
         return revision
 
     def _delete_edges(
@@ -291,6 +292,8 @@ class SqliteStore:
             for table in ("edges", "nodes", *search.INDEXES, "files", "tombstones"):
                 c.execute(f"DELETE FROM {table}")
             c.execute("UPDATE meta SET value = 0")
+            c.execute("UPDATE meta SET value = ? WHERE name = 'life'", (secrets.randbits(63),))
+            _move_to(c, 0)
         self._snapshots.forget()
 
     def prune_tombstones(self, before: int) -> None:
@@ -432,7 +435,7 @@ class SqliteStore:
             c = self._connection
             c.execute("BEGIN")  # one consistent view for the revision and the rows
             try:
-                return self._snapshots.graph(_revision(c), c)
+                return self._snapshots.graph(_moment(c), c)
             finally:
                 c.execute("ROLLBACK")
 
@@ -472,6 +475,16 @@ def _changes(c: sqlite3.Connection, revision: int) -> Changes:
 
 def _revision(c: sqlite3.Connection) -> int:
     return int(c.execute("SELECT value FROM meta WHERE name = 'revision'").fetchone()[0])
+
+
+def _moment(c: sqlite3.Connection) -> Moment:
+    meta = dict(c.execute("SELECT name, value FROM meta").fetchall())
+    return Moment(meta["revision"], meta.get("write"), meta.get("life"))
+
+
+def _move_to(c: sqlite3.Connection, revision: int) -> None:
+    rows = [(revision, "revision"), (secrets.randbits(63), "write")]
+    c.executemany("UPDATE meta SET value = ? WHERE name = ?", rows)
 
 
 def _keys(c: sqlite3.Connection, ids: Iterable[str]) -> dict[str, int]:
