@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path as FilePath
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 import neo4j
@@ -76,20 +77,23 @@ class Neo4jStore:
         """Nothing: what was deleted is gone from the graph, and the server's logs are its own."""
 
     def backup(self, path: FilePath) -> None:
-        """A consistent copy as an embedded store, which opens without a server."""
-        from graphretrieval.stores.replica import copy_into
-        from graphretrieval.stores.sqlite import SqliteStore
+        """A consistent copy as an embedded store, which opens without a server.
 
-        draft = path.with_name(f".{path.name}.draft")
-        draft.unlink(missing_ok=True)
-        local = SqliteStore(draft)
-        try:
-            copy_into(self, local)
-            local.backup(path)  # without a journal beside it
-        finally:
-            local.close()
-            for file in path.parent.glob(f"{draft.name}*"):
-                file.unlink()
+        Raises:
+            StoreError: something is there already, or there is no folder to put it in.
+        """
+        from graphretrieval.stores.replica import copy_into
+        from graphretrieval.stores.sqlite import SqliteStore, must_be_free
+
+        path = FilePath(path)
+        must_be_free(path)
+        with TemporaryDirectory(prefix=".backup-", dir=path.absolute().parent) as folder:
+            local = SqliteStore(FilePath(folder) / "draft.db")
+            try:
+                copy_into(self, local)
+                local.backup(path)  # without a journal beside it
+            finally:
+                local.close()
 
     def close(self) -> None:
         """Give the connections back."""

@@ -12,7 +12,7 @@ import secrets
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path as FilePath
 
 from graphretrieval.errors import SnapshotTooOld, StoreBusy, StoreError, UnknownNode
@@ -69,16 +69,20 @@ class SqliteStore:
             return _revision(self._connection)
 
     def backup(self, path: FilePath) -> None:
-        """A consistent copy, written under a temporary name and renamed."""
+        """A consistent copy, written under a temporary name and renamed.
+
+        Raises:
+            StoreError: something is there already, or there is no folder to put it in.
+        """
         path = FilePath(path)
+        must_be_free(path)
         draft = path.with_name(f".{path.name}.{os.getpid()}")
-        with self._guarded():
-            target = sqlite3.connect(draft)
-            try:
+        try:
+            with self._guarded(), closing(sqlite3.connect(draft)) as target:
                 self._connection.backup(target)
-            finally:
-                target.close()
-        draft.replace(path)
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Close the connections of all threads."""
@@ -452,6 +456,28 @@ class SqliteStore:
                 return _changes(c, revision)
             finally:
                 c.execute("ROLLBACK")
+
+
+def must_be_free(path: FilePath) -> None:
+    """Refuse to put a backup where something is.
+
+    What another store's log still holds would be written over a file of that name when it is
+    opened, and whoever has that store open would lose what he writes.
+
+    Raises:
+        StoreError: something is there already, or there is no folder to put it in.
+    """
+    if not path.absolute().parent.is_dir():
+        raise StoreError(
+            f"{path} cannot be written, as there is no folder {path.parent}",
+            remedy="make it, or name another",
+        )
+    for suffix in ("", "-wal", "-journal"):
+        there = path.with_name(path.name + suffix)
+        if there.exists():
+            raise StoreError(
+                f"{there} exists already", remedy="name a new file for the backup, or move it away"
+            )
 
 
 def _changes(c: sqlite3.Connection, revision: int) -> Changes:

@@ -11,7 +11,7 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from graphretrieval.errors import SnapshotTooOld, UnknownNode
+from graphretrieval.errors import SnapshotTooOld, StoreError, UnknownNode
 from graphretrieval.protocols import GraphStore
 from graphretrieval.types import DESCRIBES, IN_CATEGORY, Edge, FileStamp, Node
 
@@ -268,3 +268,24 @@ class StoreContract:
         assert {n.id for n in copy.nodes()} == {n.id for n in NODES}
         assert len(list(copy.edges())) == len(EDGES)
         copy.close()
+
+    @pytest.mark.parametrize("there", ["copy", "copy-wal", "copy-journal"])
+    def test_a_backup_over_something_is_refused_and_leaves_it(
+        self, store: GraphStore, tmp_path: Path, there: str
+    ) -> None:
+        (tmp_path / there).write_bytes(b"of another store")
+        with pytest.raises(StoreError, match=f"{there} exists already"):
+            store.backup(tmp_path / "copy")
+        assert (tmp_path / there).read_bytes() == b"of another store"
+
+    def test_a_backup_into_no_folder_names_it(self, store: GraphStore, tmp_path: Path) -> None:
+        with pytest.raises(StoreError, match=r"there is no folder .*nowhere"):
+            store.backup(tmp_path / "nowhere" / "copy")
+
+    def test_a_backup_of_any_name_leaves_nothing_beside_it(
+        self, store: GraphStore, tmp_path: Path
+    ) -> None:
+        folder = tmp_path / "backups"
+        folder.mkdir()
+        store.backup(folder / "mu[1]*.db")
+        assert [file.name for file in folder.iterdir()] == ["mu[1]*.db"]
