@@ -2,7 +2,8 @@
 
 The copy is a SQLite store of the remote's rows at the remote's revision. It is brought up to date
 by a worker that looks at the remote's bookmark, which changes exactly when somebody commits. When
-the remote is away, or late, reads go on from the copy and are marked degraded.
+the remote is away, or late, reads go on from the copy and are marked degraded. Several processes
+may share one copy.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path as FilePath
 from typing import TypeVar
 
-from graphretrieval.errors import SnapshotTooOld, StoreAway
+from graphretrieval.errors import SnapshotTooOld, StoreAway, StoreBusy
 from graphretrieval.stores import foreign
 from graphretrieval.stores.neo4j import PAGE, Neo4jStore
+from graphretrieval.stores.snapshot import Moment
 from graphretrieval.stores.sqlite import SqliteStore
 from graphretrieval.types import Array, Changes, Edge, FileStamp, Graph, Node, Path
 
@@ -32,6 +34,8 @@ OWN_WRITE = 10.0
 REST_SHARE, LEAST_REST, LONGEST_REST = 1.5, 0.3, 1.5
 # bytes of the arrays that paths are searched on, for each node (its id above all) and edge
 NODE_BYTES, EDGE_BYTES = 200, 60
+# the remote does not answer, or another process is copying it: reads go on from what is here
+_LATER = (StoreAway, StoreBusy)
 
 
 class Replica:
@@ -56,6 +60,7 @@ class Replica:
         self._asked = self._begun = self._done = 0
         self._closed = self._late = self._away = self._unseen = False
         self._have, self._own = self.local.revision, 0
+        self._life: int | None = None
         self._synced = self._have > 0
         self._error: BaseException | None = None
         self._bookmark: frozenset[str] | None = None
@@ -98,7 +103,7 @@ class Replica:
             self._late = not arrived
             self._next_poll = time.monotonic() + POLL_SECONDS
             error, self._error = self._error, None
-        if error is not None and not (isinstance(error, StoreAway) and self._synced):
+        if error is not None and not (isinstance(error, _LATER) and self._synced):
             raise error
 
     def _work(self) -> None:
@@ -111,12 +116,10 @@ class Replica:
             error: BaseException | None = None
             try:
                 self._catch_up()
-            except StoreAway as away:
-                error = away
-            except Exception as other:
-                error = other
+            except Exception as any_error:
+                error = any_error
             with self._wake:
-                self._away = isinstance(error, StoreAway)
+                self._away = isinstance(error, _LATER)
                 self._have = self.local.revision if error is None else self._have
                 self._synced |= error is None
                 self._late = False
@@ -134,23 +137,23 @@ class Replica:
             self._look(remote)
 
     def _pull(self, remote: Neo4jStore) -> None:
-        if self.local.revision == 0:
-            copy_into(remote, self.local)
-            return
-        try:
-            changes = remote.changes_since(self.local.revision)
-        except SnapshotTooOld:
-            self._anew(remote)
-            return
-        if changes.revision < self.local.revision:  # a restored backup: not our past
-            self._anew(remote)
-        elif changes.revision > self.local.revision:
-            self.local.mirror([changes])
+        # where another process has brought the copy on meanwhile, what was asked for is too old
+        while not self._closed and not self._pulled(remote):
+            pass
 
-    def _anew(self, remote: Neo4jStore) -> None:
-        self._own = 0
-        self.local.clear()
-        copy_into(remote, self.local)
+    def _pulled(self, remote: Neo4jStore) -> bool:
+        since = self.local.moment
+        if since.life != self._life:  # begun anew, by this process or by another one
+            self._life, self._own = since.life, 0
+        if since.revision == 0:
+            return copy_into(remote, self.local, since)
+        try:
+            changes = remote.changes_since(since.revision)
+        except SnapshotTooOld:
+            return copy_into(remote, self.local, since)
+        if changes.revision < since.revision:  # a restored backup: not our past
+            return copy_into(remote, self.local, since)
+        return changes.revision == since.revision or self.local.mirror([changes], since=since)
 
     def _look(self, remote: Neo4jStore) -> None:
         """Compare with what others may have done outside of this package."""
@@ -300,8 +303,14 @@ class Replica:
         return self.local.changes_since(revision)
 
 
-def copy_into(remote: Neo4jStore, local: SqliteStore) -> None:
-    """Copy all rows with their revisions into an empty store, and then what changed meanwhile."""
+def copy_into(remote: Neo4jStore, local: SqliteStore, since: Moment | None = None) -> bool:
+    """Put all rows with their revisions in the place of what is here, and what changed meanwhile.
+
+    All in one transaction: if the remote goes away in between, what was here stays.
+
+    Returns:
+        Whether it was done: nothing is where the copy is no longer what it was at ``since``.
+    """
     before = remote.revision
 
     def batches() -> Iterator[Changes]:
@@ -309,7 +318,7 @@ def copy_into(remote: Neo4jStore, local: SqliteStore) -> None:
         yield from (Changes(before, edges=tuple(p)) for p in _pages(remote.edges(status=None)))
         yield remote.changes_since(before)
 
-    local.mirror(batches(), remote.tombstones())
+    return local.mirror(batches(), remote.tombstones(), since=since, anew=True)
 
 
 def _pages(items: Iterator[T]) -> Iterator[list[T]]:

@@ -68,6 +68,12 @@ class SqliteStore:
         with self._guarded():
             return _revision(self._connection)
 
+    @property
+    def moment(self) -> Moment:
+        """The newest revision, and what tells it from the same one of any other store."""
+        with self._guarded():
+            return _moment(self._connection)
+
     def backup(self, path: FilePath) -> None:
         """A consistent copy, written under a temporary name and renamed.
 
@@ -229,16 +235,31 @@ class SqliteStore:
         return bool(removed or gone)
 
     def mirror(
-        self, batches: Iterable[Changes], tombstones: Iterable[tuple[int, str, str]] = ()
-    ) -> int:
+        self,
+        batches: Iterable[Changes],
+        tombstones: Iterable[tuple[int, str, str]] = (),
+        *,
+        since: Moment | None = None,
+        anew: bool = False,
+    ) -> bool:
         """Take over another store's rows with their revisions, all in one transaction.
 
         Args:
             batches: what changed there; the last one's revision becomes this store's.
             tombstones: of the other store (revision, kind, name), when all of it is copied.
+            since: what this store was when it was decided what to take over. Where another process
+                has written meanwhile, nothing is done.
+            anew: whether to forget all that is here first. If the batches break off, it stays.
+
+        Returns:
+            Whether it was done.
         """
-        revision = self.revision
         with self._writing() as c:
+            if since is not None and since != _moment(c):
+                return False
+            if anew:
+                _clear(c)
+            revision = _revision(c)
             for batch in batches:
                 revision = batch.revision
                 self._remove(c, batch.deleted_nodes, batch.deleted_edges, revision)
@@ -254,7 +275,9 @@ class SqliteStore:
                 )
             c.executemany("INSERT INTO tombstones VALUES (?, ?, ?)", tombstones)
             _move_to(c, revision)
-        return revision
+        if anew:
+            self._snapshots.forget()
+        return True
 
     def _delete_edges(
         self, c: sqlite3.Connection, doomed: Iterable[tuple[int, str, int]], revision: int
@@ -293,11 +316,7 @@ class SqliteStore:
     def clear(self) -> None:
         """Forget everything, to begin again as a copy of another store."""
         with self._writing() as c:
-            for table in ("edges", "nodes", *search.INDEXES, "files", "tombstones"):
-                c.execute(f"DELETE FROM {table}")
-            c.execute("UPDATE meta SET value = 0")
-            c.execute("UPDATE meta SET value = ? WHERE name = 'life'", (secrets.randbits(63),))
-            _move_to(c, 0)
+            _clear(c)
         self._snapshots.forget()
 
     def prune_tombstones(self, before: int) -> None:
@@ -506,6 +525,14 @@ def _revision(c: sqlite3.Connection) -> int:
 def _moment(c: sqlite3.Connection) -> Moment:
     meta = dict(c.execute("SELECT name, value FROM meta").fetchall())
     return Moment(meta["revision"], meta.get("write"), meta.get("life"))
+
+
+def _clear(c: sqlite3.Connection) -> None:
+    for table in ("edges", "nodes", *search.INDEXES, "files", "tombstones"):
+        c.execute(f"DELETE FROM {table}")
+    c.execute("UPDATE meta SET value = 0")
+    c.execute("UPDATE meta SET value = ? WHERE name = 'life'", (secrets.randbits(63),))
+    _move_to(c, 0)
 
 
 def _move_to(c: sqlite3.Connection, revision: int) -> None:
