@@ -158,14 +158,16 @@ class Replica:
     def _look(self, remote: Neo4jStore) -> None:
         """Compare with what others may have done outside of this package."""
         started = time.monotonic()
-        self._unseen = False
-        if foreign.notice(remote, self.local):
-            self._pull(remote)
-        if foreign.notice_edges(remote, self.local):
-            self._pull(remote)
-        took = time.monotonic() - started
-        rest = min(max(LEAST_REST, REST_SHARE * took), LONGEST_REST)
-        self._next_look = time.monotonic() + rest
+        try:
+            if foreign.notice(remote, self.local):
+                self._pull(remote)
+            if foreign.notice_edges(remote, self.local):
+                self._pull(remote)
+            self._unseen = False  # only now: what was not looked at to the end is looked at again
+        finally:
+            took = time.monotonic() - started
+            rest = min(max(LEAST_REST, REST_SHARE * took), LONGEST_REST)
+            self._next_look = time.monotonic() + rest
 
     # --- lifecycle ----------------------------------------------------------------------
 

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from graphretrieval.errors import StoreAway
 from graphretrieval.stores import foreign
 from graphretrieval.stores.neo4j import Neo4jStore
 from graphretrieval.stores.replica import Replica
+from graphretrieval.stores.sqlite import SqliteStore
 from graphretrieval.types import DESCRIBES, Edge, Node
 
 Browser = Callable[..., Any]
@@ -198,6 +200,24 @@ def test_changes_made_while_nobody_was_here_are_noticed_later(
     )
     noticed(lambda: bool(again.text_search(["wolf"])[0]))
     again.close()
+
+
+def test_a_look_that_the_server_did_not_answer_is_repeated(
+    store: Replica, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, asked = foreign.notice, []
+
+    def unanswered_once(remote: Neo4jStore, local: SqliteStore) -> bool:
+        asked.append(1)
+        if len(asked) == 1:
+            raise StoreAway("no answer within 60 s")
+        return plain(remote, local)
+
+    noticed(lambda: store.revision > 0 and not store._unseen)
+    monkeypatch.setattr(foreign, "notice", unanswered_once)
+    browser("MATCH (n {id: 'txt:cat'}) SET n.text = 'A white heron.'")
+    noticed(lambda: bool(store.text_search(["heron"])[0]))
+    assert len(asked) > 1
 
 
 def test_a_large_graph_has_its_paths_searched_by_the_server(
