@@ -22,6 +22,8 @@ _TAKEN = frozenset({*KNOWN, "Node", "Item"})
 _SPACE = re.compile(r"^[a-z0-9_]{1,48}\Z")
 #: An edge's content as one string, to see on the server whether somebody changed it.
 _STAMP = "toString(toFloat(r.weight)) + ' ' + r.origin + ' ' + r.status"
+#: Whether an id is one: text of one line.
+_NAMED = "coalesce(n.id =~ '[^\\\\x00\\\\r\\\\n]{1,1024}', false)"
 
 
 def labels(modality: str) -> tuple[str, ...]:
@@ -91,6 +93,7 @@ SET_STORE = "MATCH (m:__Meta {name: 'graph'}) SET m.store = $store"
 # all but vectors, as pairs
 _PAIRS = "[k IN keys(n) WHERE NOT k STARTS WITH 'vector_' AND k <> 'folded' | [k, n[k]]] AS pairs"
 GET = _as_one(f"UNWIND $ids AS id MATCH (n:Node {{id: id}}) RETURN {_PAIRS}")
+LABELS = "UNWIND $ids AS id MATCH (n:Node {id: id}) RETURN id, labels(n) AS labels"
 THERE = "UNWIND $ids AS id MATCH (n:Node {id: id}) RETURN n.id AS id"
 NODES = _as_one(
     f"""
@@ -106,7 +109,7 @@ RETURN {_PAIRS} ORDER BY n.id LIMIT $limit
 )
 CHANGED_NODES = _as_one(
     f"""
-MATCH (n:Node) WHERE n.revision > $since
+MATCH (n:Node) WHERE n.revision > $since AND n.id > ''
 RETURN {_PAIRS} ORDER BY n.id
 """
 )
@@ -114,7 +117,7 @@ NODE_COUNTS = "MATCH (n:Node) RETURN n.modality AS name, count(*) AS n"
 IDS = _as_one(
     """
 MATCH (n:Node) WHERE n.id > $after
-RETURN n.id AS id, n.modality AS modality ORDER BY n.id LIMIT $limit
+RETURN n.id AS id, n.modality AS modality, n.text <> '' AS worded ORDER BY n.id LIMIT $limit
 """
 )
 DELETE_NODES = "UNWIND $ids AS id MATCH (n:Node {id: id}) DETACH DELETE n"
@@ -393,9 +396,11 @@ RETURN node.id AS id, score ORDER BY score DESC, id
 
 # --- what others changed ------------------------------------------------------------------
 
-ADRIFT_NODES = """
+# without a revision that was given to it, or an id, whatever was typed there instead
+ADRIFT_NODES = f"""
+MATCH (m:__Meta {{name: 'graph'}})
 MATCH (n:Node|Item|Image|Text|Audio|Source|Category)
-WHERE n.revision IS NULL OR n.id IS NULL OR NOT n:Node
+WHERE NOT coalesce(n.revision <= m.revision, false) OR NOT {_NAMED} OR NOT n:Node
 RETURN elementId(n) AS element, labels(n) AS labels,
        [k IN keys(n) WHERE NOT k STARTS WITH 'vector_' AND k <> 'folded' | [k, n[k]]] AS pairs
 """
@@ -429,9 +434,11 @@ SET n:Node
 
 # edges that nobody stamped, or whose content is no longer what was stamped
 ADRIFT_EDGES = f"""
+MATCH (m:__Meta {{name: 'graph'}})
 MATCH (s:Node)-[r]->(d:Node)
 WHERE type(r) IN $types AND {_OURS}
-  AND (r.revision IS NULL OR r.stamp IS NULL OR r.stamp <> coalesce({_STAMP}, ''))
+  AND (NOT coalesce(r.revision <= m.revision, false)
+    OR r.stamp IS NULL OR r.stamp <> coalesce({_STAMP}, ''))
 RETURN DISTINCT type(r) AS type, s.id AS src, d.id AS dst
 """
 

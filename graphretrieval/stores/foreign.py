@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from graphretrieval.stores import cypher, properties
 from graphretrieval.stores.bolt import gathered
-from graphretrieval.types import MODALITY
 
 if TYPE_CHECKING:
     from graphretrieval.stores.neo4j import Neo4jStore
@@ -73,26 +72,40 @@ def adopt_nodes(tx: Any, revision: int, edited: Mapping[str, int], media_url: st
                 row["values"]["id"] = f"neo4j:{uuid.uuid4()}"
             taken.add(row["values"]["id"])
         tx.run(cypher.ADOPT_NODES, rows=rows).consume()
+    return _adopt_edited(tx, revision, edited, media_url) or bool(rows)
+
+
+def _adopt_edited(tx: Any, revision: int, edited: Mapping[str, int], media_url: str) -> bool:
+    labels = {r["id"]: r["labels"] for r in tx.run(cypher.LABELS, ids=list(edited))}
     by_modality: dict[str, list[dict[str, Any]]] = {}
+    former: dict[str, list[str]] = {}
     for (pairs,) in gathered(tx, cypher.GET, ids=list(edited)):
-        node = properties.read(pairs)
-        if node.revision == edited[node.id]:
-            values = properties.write(node, revision, dict(pairs), media_url)
-            by_modality.setdefault(node.modality, []).append({"id": node.id, "values": values})
+        values = dict(pairs)
+        name = values["id"]
+        modality = properties.modality_of(values, labels[name])
+        node = properties.read([*pairs, ["modality", modality]])
+        if node.revision != edited[name]:
+            continue
+        written = properties.write(node, revision, values, media_url)
+        by_modality.setdefault(modality, []).append({"id": name, "values": written})
+        for label in labels[name]:
+            if cypher.KNOWN.get(label, modality) != modality:
+                former.setdefault(cypher.KNOWN[label], []).append(name)
+    for modality, ids in former.items():
+        tx.run(cypher.relabel(modality), ids=ids).consume()
     for modality, changed in by_modality.items():
         tx.run(cypher.put_nodes(modality), rows=changed).consume()
-    return bool(rows or by_modality)
+    return bool(by_modality)
 
 
 def _adrift(row: Any, revision: int, media_url: str) -> dict[str, Any]:
     values = dict(row["pairs"])
-    keeps = "Node" in row["labels"] and isinstance(values.get("id"), str) and values["id"] != ""
-    name = str(values.get("id") or f"neo4j:{uuid.uuid4()}")
-    name = " ".join(name.split())[:1024] or f"neo4j:{uuid.uuid4()}"
-    by_label = [cypher.KNOWN[x] for x in sorted(row["labels"]) if x in cypher.KNOWN]
-    modality = str(values.get("modality") or "").lower()
-    if not MODALITY.match(modality):
-        modality = by_label[0] if by_label else "text" if values.get("text") else "object"
+    said = values.get("id")
+    valid = isinstance(said, str) and properties.name_of(said) == said
+    name = said if valid else " ".join(str(said or "").split())[:1024]
+    name = name or f"neo4j:{uuid.uuid4()}"
+    keeps = "Node" in row["labels"] and valid
+    modality = properties.modality_of(values, row["labels"])
     pairs = {**values, "id": name, "modality": modality}
     node = properties.read([[k, v] for k, v in pairs.items()])
     written = properties.write(node, revision, values, media_url)

@@ -138,7 +138,7 @@ class Neo4jStore:
             for pairs in _pairs(tx, cypher.GET, ids=part):
                 values = dict(pairs)
                 stored[values["id"]] = (properties.read(pairs), values)
-        fresh = [n for n in nodes.values() if n.id not in stored or stored[n.id][0] != n]
+        fresh = [n for n in nodes.values() if n.id not in stored or not _is_same(n, *stored[n.id])]
         by_modality: dict[str, list[dict[str, Any]]] = {}
         moved: dict[str, list[str]] = {}
         for node in fresh:
@@ -299,7 +299,7 @@ class Neo4jStore:
         while after is not None:
             page = {"after": after, "limit": PAGE, "types": list(types), "status": status}
             rows = self.bolt.read(lambda tx: gathered(tx, cypher.EDGES, **page))  # noqa: B023
-            yield from (Edge(r[0], *r[2:]) for r in rows if r[1])
+            yield from (properties.read_edge((r[0], *r[2:])) for r in rows if r[1])
             sources = dict.fromkeys(r[0] for r in rows)
             after = rows[-1][0] if len(sources) == PAGE else None
 
@@ -318,7 +318,7 @@ class Neo4jStore:
         for part in _parts(list(out)):
             asked = {"ids": part, "types": wanted, "limit": limit}
             for row in self.bolt.read(lambda tx: [list(r) for r in tx.run(query, asked)]):  # noqa: B023
-                out[row[0]].append(Edge(*row[1:]))
+                out[row[0]].append(properties.read_edge(row[1:]))
         return [out[i] for i in ids]
 
     def two_hop(self, id: str) -> list[str]:
@@ -435,7 +435,12 @@ class Neo4jStore:
         for _ in range(CORRECTIONS):
             before = self.revision
             ids, modalities = self._ids()
-            edges = [(e.src, e.type, e.dst, e.weight) for e in self.edges()]
+            there = set(ids)
+            edges = [
+                (e.src, e.type, e.dst, e.weight)
+                for e in self.edges()
+                if e.src in there and e.dst in there
+            ]
             if self.revision == before:
                 return snapshot.of_rows(ids, modalities, edges, before)
         raise StoreError(
@@ -450,11 +455,11 @@ class Neo4jStore:
         while True:
             page = {"after": after, "limit": 10 * PAGE}
             rows = self.bolt.read(lambda tx: gathered(tx, cypher.IDS, **page))  # noqa: B023
-            ids += [r[0] for r in rows]
-            modalities += [r[1] for r in rows]
+            ids += [properties.name_of(r[0]) for r in rows]
+            modalities += [properties.modality_of({"modality": r[1], "text": r[2]}) for r in rows]
             if len(rows) < 10 * PAGE:
                 return ids, modalities
-            after = ids[-1]
+            after = rows[-1][0]
 
     def changes_since(self, revision: int) -> Changes:
         """Everything committed after ``revision``, read while nobody of ours writes.
@@ -500,7 +505,7 @@ def _changes(tx: Any, revision: int, types: Sequence[str]) -> Changes:
         return Changes(meta["revision"])
     nodes = tuple(map(properties.read, _pairs(tx, cypher.CHANGED_NODES, since=revision)))
     edges = [
-        Edge(*row)
+        properties.read_edge(row)
         for name in types
         for row in gathered(tx, cypher.changed_edges(name), since=revision)
     ]
@@ -517,6 +522,11 @@ def _changes(tx: Any, revision: int, types: Sequence[str]) -> Changes:
         tuple(sorted(names - there)),
         tuple(sorted(links)),
     )
+
+
+def _is_same(node: Node, stored: Node, values: Mapping[str, Any]) -> bool:
+    """Whether a node is stored as it is: what is read of an edited one has been put right."""
+    return stored == node and values.get("modality") == node.modality
 
 
 def _incident(tx: Any, ids: Sequence[str], types: Sequence[str]) -> list[Any]:

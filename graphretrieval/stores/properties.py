@@ -13,7 +13,8 @@ from dataclasses import fields
 from typing import Any
 
 from graphretrieval.folding import fold
-from graphretrieval.types import Node
+from graphretrieval.stores import cypher
+from graphretrieval.types import MODALITY, Edge, Node
 
 _FIELDS = tuple(f.name for f in fields(Node) if f.name not in ("properties", "revision"))
 _FLOATS = ("start", "end", "duration")
@@ -23,6 +24,9 @@ _DERIVED = ("caption", "thumbnail")
 RESERVED = frozenset({*_FIELDS, "properties", "revision", "folded", *_DERIVED})
 _KEY = re.compile(r"^[A-Za-z][A-Za-z0-9_:.-]{0,63}$")
 _CAPTION = 60
+_STATUSES = ("asserted", "proposed", "rejected")
+#: An edge's weight is less.
+HEAVIEST = 1e300
 
 
 def write(
@@ -69,6 +73,8 @@ def read(pairs: Sequence[Sequence[Any]]) -> Node:
     """The node of its properties; values of a wrong type that somebody typed in are put right."""
     values: dict[str, Any] = {row[0]: row[1] for row in pairs}
     known = {name: _cast(name, values[name]) for name in _FIELDS if values.get(name) is not None}
+    known["id"] = name_of(values.get("id"))
+    known["modality"] = modality_of(values)
     own = {k: v for k, v in values.items() if k not in RESERVED}
     try:
         rest = json.loads(values.get("properties") or "{}")
@@ -76,14 +82,52 @@ def read(pairs: Sequence[Sequence[Any]]) -> Node:
         rest = {}
     own |= rest if isinstance(rest, dict) else {}
     own = {k: plain(v) for k, v in own.items()}
-    return Node(**known, properties=own, revision=int(values.get("revision") or 0))
+    return Node(**known, properties=own, revision=_revision(values.get("revision")))
+
+
+def read_edge(row: Sequence[Any]) -> Edge:
+    """The edge of source, relation, target, weight, origin, status and revision, put right as
+    :func:`graphretrieval.stores.cypher.adopt_edges` does."""
+    src, name, dst, weight, origin, status, revision = row
+    try:
+        number = float(weight)
+    except (TypeError, ValueError):
+        number = 1.0
+    return Edge(
+        name_of(src),
+        name,
+        name_of(dst),
+        number if 0.0 <= number < HEAVIEST else 1.0,
+        "user" if origin is None else str(origin),
+        status if status in _STATUSES else "asserted",
+        _revision(revision),
+    )
+
+
+def name_of(value: Any) -> str:
+    """A node's id as one can be: text of one line."""
+    name = re.sub(r"[\0\r\n]", " ", str(value))[:1024]
+    return name or "neo4j:unnamed"
+
+
+def modality_of(values: Mapping[str, Any], labels: Sequence[str] = ()) -> str:
+    """The modality that is said, in lower case, else that of a label, else what the rest says."""
+    said = str(values.get("modality") or "").lower()
+    if MODALITY.match(said):
+        return said
+    by_label = [cypher.KNOWN[x] for x in sorted(labels) if x in cypher.KNOWN]
+    return by_label[0] if by_label else "text" if values.get("text") else "object"
+
+
+def _revision(value: Any) -> int:
+    return value if isinstance(value, int) else 0
 
 
 def _cast(name: str, value: Any) -> Any:
     if name in _FLOATS or name in _INTS:
         try:
             return float(value) if name in _FLOATS else int(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             return None
     return value if isinstance(value, str) else str(value)
 

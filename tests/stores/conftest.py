@@ -36,3 +36,22 @@ def replica(empty_neo4j: Server, tmp_path: Path) -> Iterator[Replica]:
     store = Replica(connect, tmp_path / "replica.db", max_bytes=1 << 30)
     yield store
     store.close()
+
+
+@pytest.fixture
+def opener(empty_neo4j: Server, tmp_path: Path) -> Iterator[Callable[[], Replica]]:
+    """Opens replicas on one copy, as processes of one user do."""
+    opened: list[Replica] = []
+    bolts: list[Bolt] = []
+
+    def make() -> Replica:
+        bolts.append(Bolt(empty_neo4j.bolt, empty_neo4j.auth, quick=20))
+        bolt = bolts[-1]
+        opened.append(Replica(lambda: Neo4jStore(bolt), tmp_path / "copy.db", max_bytes=1 << 30))
+        return opened[-1]
+
+    yield make
+    for store in opened:
+        store.close()
+    for bolt in bolts:
+        bolt.close()

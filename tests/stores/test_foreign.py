@@ -96,6 +96,69 @@ def test_what_is_no_json_object_is_put_right(store: Replica, browser: Browser) -
     assert own.properties == {"artist": "X", "tags": ["a", "b"]}
 
 
+WRONG = {
+    "no modality": "MATCH (n {id: 'img:dog'}) REMOVE n.modality",
+    "a modality that is no word": "MATCH (n {id: 'img:dog'}) SET n.modality = 'a picture!'",
+    "a modality that is no text": "MATCH (n {id: 'img:dog'}) SET n.modality = 5",
+    "a revision that is no number": "MATCH (n {id: 'img:dog'}) SET n.revision = 'newest'",
+    "a revision that never was": "MATCH (n {id: 'img:dog'}) SET n.revision = 1000000",
+    "a size without end": "MATCH (n {id: 'img:dog'}) SET n.width = 1.0 / 0.0",
+    "a negative weight": "MATCH ({id: 'txt:own'})-[r]->() SET r.weight = -1",
+    "a weight that is no number": "MATCH ({id: 'txt:own'})-[r]->() SET r.weight = 'heavy'",
+    "no weight": "MATCH ({id: 'txt:own'})-[r]->() REMOVE r.weight, r.origin",
+    "an edge's revision that is none": "MATCH ({id: 'txt:own'})-[r]->() SET r.revision = 'x'",
+}
+
+
+@pytest.mark.parametrize("edit", WRONG.values(), ids=WRONG.keys())
+def test_a_wrong_value_locks_nobody_out_and_is_put_right(
+    store: Replica, browser: Browser, opener: Callable[[], Replica], edit: str
+) -> None:
+    before = store.revision
+    browser(edit)
+    # read from the server before anybody has put it right
+    assert list(store.remote.export().ids) == list(store.local.export().ids)
+    new = opener()
+    for one in (store, new):
+        noticed(lambda one=one: one.revision > before)  # type: ignore[misc]
+        dog = one.get(["img:dog"])[0]
+        assert dog is not None
+        assert (dog.modality, dog.title) == ("image", "dog")
+        edge = next(e for e in one.edges("R", status=None))
+        assert (edge.src, edge.dst, edge.weight) == ("txt:own", "img:dog", 1.0)
+    row = browser("MATCH (n {id: 'img:dog'}) RETURN n.modality AS modality, n.revision AS revision")
+    assert row[0]["modality"] == "image"
+    assert row[0]["revision"] <= store.remote.revision
+
+
+def test_a_modality_of_ones_own_is_taken_in_lower_case(store: Replica, browser: Browser) -> None:
+    browser("MATCH (n {id: 'img:dog'}) SET n.modality = 'Bild'")
+    noticed(lambda: store.counts()["nodes"].get("bild") == 1)
+    row = browser("MATCH (n {id: 'img:dog'}) RETURN n.modality AS modality, labels(n) AS labels")[0]
+    assert (row["modality"], set(row["labels"])) == ("bild", {"Node", "Bild"})
+
+
+def test_what_is_written_over_a_wrong_modality_is_stored(
+    store: Replica, remote: Neo4jStore, browser: Browser
+) -> None:
+    own = store.get(["txt:own"])[0]
+    assert own is not None
+    browser("MATCH (n {id: 'txt:own'}) REMOVE n.modality")
+    remote.upsert([own])
+    row = browser("MATCH (n {id: 'txt:own'}) RETURN n.modality AS modality")[0]
+    assert row["modality"] == "text"
+
+
+@pytest.mark.parametrize("id", ["'two\\nlines'", "5", "''"])
+def test_an_id_that_is_none_is_put_right(store: Replica, browser: Browser, id: str) -> None:
+    browser(f"MATCH (n {{id: 'img:dog'}}) SET n.id = {id}")
+    wanted = ["img:cat", "txt:cat", "txt:own"]
+    noticed(lambda: len(list(store.nodes())) == 4 and store.get(["img:dog"]) == [None])
+    (dog,) = [n for n in store.nodes() if n.id not in wanted]
+    assert (dog.title, store.remote.get([dog.id])) == ("dog", [dog])
+    assert [e.dst for e in store.edges("R", status=None)] in ([], [dog.id])
+
+
 def test_an_edited_weight_is_used(store: Replica, browser: Browser) -> None:
     browser("MATCH ({id: 'txt:cat'})-[r]->() SET r.weight = 0.25")
     noticed(lambda: next(store.edges(DESCRIBES)).weight == 0.25)

@@ -4,43 +4,23 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from graphretrieval.errors import StoreAway, StoreBusy
 from graphretrieval.stores import replica
-from graphretrieval.stores.bolt import Bolt
-from graphretrieval.stores.neo4j import Neo4jStore
 from graphretrieval.stores.replica import Replica
 from graphretrieval.types import Edge, Node
-from tests.conftest import Server
 
 HEALED = 10.0
 
 
-@pytest.fixture
-def opener(
-    empty_neo4j: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[[], Replica]]:
-    """Opens replicas on one copy, as processes of one user do."""
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loaded machine may take longer than a reader would wait."""
     monkeypatch.setattr(replica, "PATIENCE", 20.0)
-    opened: list[Replica] = []
-    bolts: list[Bolt] = []
-
-    def make() -> Replica:
-        bolts.append(Bolt(empty_neo4j.bolt, empty_neo4j.auth, quick=20))
-        bolt = bolts[-1]
-        opened.append(Replica(lambda: Neo4jStore(bolt), tmp_path / "copy.db", max_bytes=1 << 30))
-        return opened[-1]
-
-    yield make
-    for store in opened:
-        store.close()
-    for bolt in bolts:
-        bolt.close()
 
 
 @pytest.fixture
