@@ -207,10 +207,14 @@ RETURN {_EDGE} ORDER BY src, dst
     )
 
 
-def edge_count(name: str) -> str:
-    """How many edges of one relation there are, from the database's own counts where it may be."""
+def edge_count(name: str, *, inside: bool = False) -> str:
+    """How many edges of one relation there are, from the database's own counts where it may be.
+
+    These have those to nodes of others, too; only ``inside`` the graph they are counted one by one.
+    """
     derived = f"WHERE {_OURS} " if name == SIMILAR_TO else ""
-    return f"MATCH (:Node)-[r:{relation(name)}]->() {derived}RETURN count(r) AS n"
+    end = "(:Node)" if inside else "()"
+    return f"MATCH (:Node)-[r:{relation(name)}]->{end} {derived}RETURN count(r) AS n"
 
 
 def edge_index(name: str) -> str:
@@ -220,12 +224,13 @@ def edge_index(name: str) -> str:
 
 
 def edge_keys(name: str) -> str:
-    """The ends of all edges of one relation."""
+    """The ends of all edges of one relation, and their revisions."""
     return _as_one(
         f"""
 MATCH (s:Node) WHERE s.id > $after
 WITH s ORDER BY s.id LIMIT $limit
-RETURN s.id AS src, [(s)-[r:{relation(name)}]->(d:Node) WHERE {_OURS} | d.id] AS dst ORDER BY src
+RETURN s.id AS src, [(s)-[r:{relation(name)}]->(d:Node) WHERE {_OURS}
+    | [d.id, coalesce(r.revision, 0)]] AS dst ORDER BY src
 """
     )
 

@@ -1,7 +1,8 @@
 """What others did in Neo4j, seen without a change feed by comparing it with a snapshot.
 
 Made in Browser, a node or edge has no revision; edited, it has its old one and another content;
-deleted, it leaves no tombstone. All of it is given a revision, so that every reader follows.
+copied or renamed, it has an old one where there was nothing of that name; deleted, it leaves no
+tombstone. All of it is given a revision, so that every reader follows.
 """
 
 from __future__ import annotations
@@ -28,9 +29,13 @@ _NO_NUMBERS: list[float | None] = [None] * 5
 
 @dataclass
 class Foreign:
-    """Nodes edited (with the revision they were edited at) and vanished, and vanished edges."""
+    """Nodes edited (with the revision they were edited at) and vanished, and vanished edges.
+
+    ``moved`` are those edited ones whose id was another's, or nobody's, at that revision.
+    """
 
     edited: dict[str, int] = field(default_factory=dict)
+    moved: list[str] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
     gone_edges: list[tuple[str, str, str]] = field(default_factory=list)
 
@@ -47,19 +52,28 @@ def notice(remote: Neo4jStore, local: SqliteStore) -> bool:
         found.gone_edges.extend(_edges_of(local, found.gone))
         if not (found.edited or found.gone or adrift.result()):
             return False
-    return remote.adopt(found.edited, found.gone, found.gone_edges) != before
+    return remote.adopt(found.edited, found.gone, found.gone_edges, moved=found.moved) != before
 
 
 def notice_edges(remote: Neo4jStore, local: SqliteStore) -> bool:
-    """Adopt edges that vanished, where the database counts fewer than the snapshot holds."""
+    """Adopt edges that vanished or were copied, where the database does not count as many as the
+    snapshot holds."""
+    before = local.revision
     theirs, ours = remote.edge_counts(), local.counts()["edges"]
     gone: list[tuple[str, str, str]] = []
-    for name, n in ours.items():
-        if theirs.get(name, 0) != n:
-            there = set(remote.keys_of(name))
-            mine = ((e.src, name, e.dst) for e in local.edges(name, status=None))
-            gone += [key for key in mine if (key[0], key[2]) not in there]
-    return bool(gone) and remote.adopt({}, [], gone) > local.revision
+    copied: list[tuple[str, str, str]] = []
+    for name in {**ours, **theirs}:
+        n = ours.get(name, 0)
+        if theirs.get(name, 0) != n and remote.edge_count(name) != n:
+            there = dict(remote.keys_of(name))
+            mine = {(e.src, e.dst) for e in local.edges(name, status=None)}
+            gone += [(src, name, dst) for src, dst in mine - there.keys()]
+            copied += [
+                (src, name, dst)
+                for (src, dst), revision in there.items()
+                if (src, dst) not in mine and revision <= before
+            ]
+    return bool(gone or copied) and remote.adopt({}, [], gone, copied=copied) > before
 
 
 def adopt_nodes(tx: Any, revision: int, edited: Mapping[str, int], media_url: str) -> bool:
@@ -115,16 +129,19 @@ def _adrift(row: Any, revision: int, media_url: str) -> dict[str, Any]:
 def _nodes(remote: Neo4jStore, local: SqliteStore) -> Foreign:
     found = Foreign()
     seen: set[str] = set()
-    known = 0
+    before, known = local.revision, 0
     for after, page in _scan(remote):
         mine = local.contents(after, page[-1][0], cypher.COMPARED, _SEP)
         for name, revision, *content in page:
             seen.add(name)
             own = mine.get(name)
-            if own is None:
-                continue  # written since the snapshot
-            known += 1
-            if own[0] == revision and not _is_same(own[1:], content):
+            known += own is not None
+            if own is None or own[0] != revision:
+                # else written since the snapshot, or stamped by nobody
+                if isinstance(revision, int) and revision <= before:
+                    found.edited[name] = revision
+                    found.moved.append(name)
+            elif not _is_same(own[1:], content):
                 found.edited[name] = revision
     if known != sum(local.counts()["nodes"].values()):
         lost = [n.id for n in local.nodes() if n.id not in seen]

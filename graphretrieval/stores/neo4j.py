@@ -197,14 +197,14 @@ class Neo4jStore:
 
         return self.bolt.read(work)
 
-    def keys_of(self, relation: str) -> Iterator[tuple[str, str]]:
-        """The ends of all edges of one relation."""
+    def keys_of(self, relation: str) -> Iterator[tuple[tuple[str, str], int]]:
+        """The ends of all edges of one relation, and the revision of each; 0 where it has none."""
         after: str | None = ""
         query = cypher.edge_keys(relation)
         while after is not None:
             page = {"after": after, "limit": 10 * PAGE}
             rows = self.bolt.read(lambda tx: gathered(tx, query, **page))  # noqa: B023
-            yield from ((src, dst) for src, many in rows for dst in many)
+            yield from (((src, dst), revision) for src, many in rows for dst, revision in many)
             after = rows[-1][0] if len(rows) == 10 * PAGE else None
 
     def adopt(
@@ -212,6 +212,9 @@ class Neo4jStore:
         edited: Mapping[str, int],
         gone: Sequence[str],
         gone_edges: Sequence[tuple[str, str, str]],
+        *,
+        moved: Sequence[str] = (),
+        copied: Sequence[tuple[str, str, str]] = (),
     ) -> int:
         """Give what others did in the database a revision, in one transaction.
 
@@ -221,25 +224,30 @@ class Neo4jStore:
             edited: nodes whose content is no longer what it was at their revision.
             gone: nodes, and
             gone_edges: edges that vanished without a tombstone.
+            moved: edited nodes that came by their ids by being copied or renamed: their edges
+                look as if they had always been there, as do
+            copied: edges made by copying others with all their properties.
         """
         types = list(self._relations())
         self._index_relations(types)
 
         def work(tx: neo4j.ManagedTransaction) -> int:
             revision = int(tx.run(cypher.LOCK).single(strict=True)["revision"]) + 1
-            moved = foreign.adopt_nodes(tx, revision, edited, self.media_url)
+            changed = foreign.adopt_nodes(tx, revision, edited, self.media_url)
+            found = [*tx.run(cypher.ADRIFT_EDGES, types=types), *_incident(tx, moved, types)]
+            edges = {(r["src"], r["type"], r["dst"]) for r in found} | set(copied)
             rows: dict[str, list[dict[str, str]]] = {}
-            for r in tx.run(cypher.ADRIFT_EDGES, types=types):
-                rows.setdefault(r["type"], []).append({"src": r["src"], "dst": r["dst"]})
+            for src, name, dst in sorted(edges):
+                rows.setdefault(name, []).append({"src": src, "dst": dst})
             for name, ends in rows.items():
                 tx.run(cypher.adopt_edges(name), rows=ends, revision=revision).consume()
-            moved |= bool(rows)
+            changed |= bool(rows)
             there = {r["id"] for r in tx.run(cypher.THERE, ids=list(gone))}
             dead = [{"kind": "node", "name": i} for i in gone if i not in there]
             dead += [
                 {"kind": "edge", "name": json.dumps(key, ensure_ascii=False)} for key in gone_edges
             ]
-            if not dead and not moved:
+            if not dead and not changed:
                 raise _Unchanged(revision - 1)
             tx.run(cypher.PUT_TOMBSTONES, rows=dead, revision=revision).consume()
             tx.run(cypher.SET_REVISION, revision=revision).consume()
@@ -422,6 +430,11 @@ class Neo4jStore:
             lambda tx: {t: tx.run(cypher.edge_count(t)).single(strict=True)["n"] for t in types}
         )
         return {t: n for t, n in sorted(found.items()) if n}
+
+    def edge_count(self, relation: str) -> int:
+        """How many edges of one relation there are between nodes of ours, one by one."""
+        query = cypher.edge_count(relation, inside=True)
+        return int(self.bolt.read(lambda tx: tx.run(query).single(strict=True)["n"]))
 
     def _relations(self) -> tuple[str, ...]:
         """Relations there are whose names are ours to read."""

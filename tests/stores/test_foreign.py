@@ -159,6 +159,67 @@ def test_an_id_that_is_none_is_put_right(store: Replica, browser: Browser, id: s
     assert [e.dst for e in store.edges("R", status=None)] in ([], [dog.id])
 
 
+def test_a_copied_node_is_used_with_its_edges(store: Replica, browser: Browser) -> None:
+    browser(
+        "MATCH (n:Node {id: 'img:cat'})<-[r:DESCRIBES]-(t) "
+        "CREATE (m:Node:Item:Image)<-[c:DESCRIBES]-(t) "
+        "SET m = n {.*, id: 'img:copy', title: 'heron'}, c = properties(r)"
+    )
+    noticed(lambda: bool(store.text_search(["heron"])[0]))
+    assert {e.dst for e in store.edges(DESCRIBES)} == {"img:cat", "img:copy"}
+    assert_settled(store)
+
+
+def test_a_renamed_node_takes_its_edges_along(store: Replica, browser: Browser) -> None:
+    before = store.revision
+    browser("MATCH (n:Node {id: 'img:cat'}) SET n.id = 'img:tom'")
+    noticed(lambda: store.get(["img:tom", "img:cat"])[1] is None)
+    assert [n and n.title for n in store.get(["img:tom"])] == ["cat"]
+    assert [(e.src, e.dst, e.weight) for e in store.edges(DESCRIBES)] == [
+        ("txt:cat", "img:tom", 0.75)
+    ]
+    assert store.remote.changes_since(before).deleted_nodes == ("img:cat",)
+    assert_settled(store)
+
+
+def test_a_node_that_took_anothers_id_is_used(store: Replica, browser: Browser) -> None:
+    store.upsert([Node("img:new", "image", title="heron")])
+    assert store.get(["img:new"])[0] is not None
+    browser(
+        "MATCH (n:Node {id: 'img:dog'}) DETACH DELETE n WITH count(*) AS x "
+        "MATCH (m:Node {id: 'img:new'}) SET m.id = 'img:dog'"
+    )
+    noticed(lambda: [n and n.title for n in store.get(["img:dog", "img:new"])] == ["heron", None])
+    assert_settled(store)
+
+
+@pytest.mark.parametrize("relation", [DESCRIBES, "PAINTED"])
+def test_a_copied_edge_is_used(store: Replica, browser: Browser, relation: str) -> None:
+    browser(
+        "MATCH ()-[r:DESCRIBES]->(i), (t:Node {id: 'txt:own'}) "
+        f"CREATE (t)-[c:{relation}]->(i) SET c = properties(r)"
+    )
+    noticed(lambda: any(e.src == "txt:own" for e in store.edges(relation)))
+    assert_settled(store)
+
+
+def test_edges_to_what_is_not_ours_are_not_looked_for_again(
+    store: Replica, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser("MATCH (n:Node {id: 'img:cat'}) CREATE (n)-[:LIKES]->(:Person {name: 'Ada'})")
+    monkeypatch.setattr(Neo4jStore, "keys_of", None)
+    assert not foreign.notice_edges(store.remote, store.local)
+
+
+def assert_settled(store: Replica) -> None:
+    """Copy and server hold the same, and there is nothing left to adopt."""
+    noticed(lambda: store.revision == store.remote.revision and not store._unseen)
+    assert list(store.nodes()) == list(store.remote.nodes())
+    assert list(store.edges(status=None)) == list(store.remote.edges(status=None))
+    assert not foreign.notice(store.remote, store.local)
+    assert not foreign.notice_edges(store.remote, store.local)
+
+
 def test_an_edited_weight_is_used(store: Replica, browser: Browser) -> None:
     browser("MATCH ({id: 'txt:cat'})-[r]->() SET r.weight = 0.25")
     noticed(lambda: next(store.edges(DESCRIBES)).weight == 0.25)
