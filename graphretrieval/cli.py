@@ -15,7 +15,13 @@ import typer
 from graphretrieval import __version__, cli_living, cpus, neo4j_cli
 from graphretrieval import config as settings
 from graphretrieval.api import commands
-from graphretrieval.errors import ConfigError, GraphRetrievalError, NotRegistered, QueryError
+from graphretrieval.errors import (
+    ConfigError,
+    GraphRetrievalError,
+    NotRegistered,
+    QueryError,
+    of_system,
+)
 from graphretrieval.explain import command as explain_command
 
 if TYPE_CHECKING:
@@ -412,6 +418,11 @@ def main() -> None:
         print_error("stopped", "what was acknowledged is kept; run the same command to go on")
         sys.exit(STOPPED)
     except BrokenPipeError:
+        sys.exit(FAILED)
+    except OSError as e:
+        if app.pretty_exceptions_enable:  # --verbose
+            raise
+        print_error(*of_system(e))
         sys.exit(FAILED)
 
 

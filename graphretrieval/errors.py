@@ -25,6 +25,7 @@ GraphRetrievalError
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from typing import Self
 
@@ -131,3 +132,29 @@ class NothingToLearn(GraphRetrievalError, ValueError):
 
 class QueryError(GraphRetrievalError, ValueError):
     """A query that cannot be understood."""
+
+
+# what the system says no by, and what to do about it
+_REMEDIES = {
+    errno.ENOENT: "check the path: a folder on the way, or the file, is not there",
+    errno.ENOTDIR: "what stands before the last / must be a folder",
+    errno.EEXIST: "what stands before the last / must be a folder",
+    errno.EISDIR: "name a file, not a folder",
+    errno.EACCES: "give yourself the right to read and write there, or name another place",
+    errno.EPERM: "give yourself the right to read and write there, or name another place",
+    errno.EROFS: "the disk is mounted read-only: name another place",
+    errno.ENOSPC: "make room on the disk, and do it again",
+    errno.EDQUOT: "make room on the disk, and do it again",
+    errno.ENAMETOOLONG: "name something shorter",
+    errno.EMFILE: "raise the limit of open files (`ulimit -n`), and do it again",
+    errno.EADDRINUSE: "name another port, or stop what listens there",
+}
+
+
+def of_system(error: OSError) -> tuple[str, str]:
+    """What the operating system refused as a problem, which names the file, and its remedy."""
+    reason = error.strerror or str(error) or type(error).__name__
+    names = [str(name) for name in (error.filename, error.filename2) if name is not None]
+    problem = f"{' and '.join(names)} could not be used ({reason})" if names else reason
+    remedy = _REMEDIES.get(error.errno or 0, "run it again with --verbose to see where")
+    return problem, remedy

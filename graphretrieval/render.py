@@ -72,9 +72,10 @@ def bars(quiet: bool = False) -> Iterator[Callable[[int, int, str], None]]:
 def print_error(problem: str, remedy: str = "") -> None:
     """What went wrong and what to do, on stderr."""
     err = Console(stderr=True, highlight=False)
-    err.print(f"[bold red]error:[/] {_escaped(problem)}")
+    # unbroken, so that a path in it can be copied and a script can look for it
+    err.print(f"[bold red]error:[/] {_escaped(problem)}", soft_wrap=True)
     if remedy:
-        err.print(f"[dim]→[/] {_escaped(remedy)}")
+        err.print(f"[dim]→[/] {_escaped(remedy)}", soft_wrap=True)
 
 
 def print_report(report: Report) -> None:

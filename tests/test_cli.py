@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from graphretrieval.sources.toy import write_toy
+from graphretrieval.stores.sqlite import SqliteStore
 
 
 def run(*arguments: str | Path, code: int = 0, **more: Any) -> subprocess.CompletedProcess[str]:
@@ -152,6 +153,29 @@ def test_wrong_usage_says_what_was_given_and_exits_2(
     done = run(*arguments, code=2, cwd=tmp_path)
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--store", "/dev/null/x.db", "add", "."), "/dev/null"),
+        (("--store", "here.db", "export", "/dev/null/x"), "/dev/null/x"),
+        (("--store", "here.db", "backup", "/nowhere/x"), "/nowhere"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_named_with_a_remedy(
+    tmp_path: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    SqliteStore(tmp_path / "here.db").close()
+    done = run(*arguments, code=1, cwd=tmp_path)
+    assert f"error: {said}" in done.stderr
+    assert "→" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_full_error_is_shown_on_request(tmp_path: Path) -> None:
+    done = run("-v", "--store", "/dev/null/x.db", "add", ".", code=1, cwd=tmp_path)
+    assert "Traceback" in done.stderr
 
 
 def test_a_mistyped_command_suggests_the_right_one(tmp_path: Path) -> None:

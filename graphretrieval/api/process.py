@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import socket
+import ssl
 import sys
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -28,7 +32,8 @@ def serve(
     """Serve until stopped; SIGTERM and Ctrl-C let running queries finish.
 
     Raises:
-        ConfigError: a certificate was given without its key, or the other way round.
+        ConfigError: a certificate was given without its key, or the other way round; or the two
+            cannot be read or do not fit; or the address is taken or not this machine's.
     """
     import uvicorn
 
@@ -36,6 +41,11 @@ def serve(
 
     if (certificate is None) != (key is None):
         raise ConfigError("a certificate and its key belong together", remedy="give both")
+    if certificate is not None and key is not None:
+        _check(certificate, key)
+    _free(host, port)
+    if kb.bundles.current() is None:
+        print("nothing has been learned yet: run `graphretrieval fit` to search", file=sys.stderr)
     to_stderr()
     application = make(kb, host=host, secure=certificate is not None)
     config = uvicorn.Config(
@@ -74,3 +84,44 @@ def serve(
             super().handle_exit(sig, frame)
 
     Server(config).run()
+
+
+def _check(certificate: str, key: str) -> None:
+    """Read both files before the server starts: it would not say which of them is missing."""
+    for name, file in (("certificate", certificate), ("key", key)):
+        try:
+            Path(file).read_bytes()
+        except OSError as e:
+            raise ConfigError(
+                f"the {name} {file} cannot be read ({e.strerror})", remedy="give a PEM file"
+            ) from e
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key)
+    except ssl.SSLError as e:
+        raise ConfigError(
+            f"{certificate} and {key} are no certificate and its private key",
+            remedy="give two PEM files that belong together",
+        ) from e
+
+
+def _free(host: str, port: int) -> None:
+    """Refuse an address that cannot be listened on before anything says it is."""
+    try:
+        for family, kind, protocol, _, address in socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        ):
+            with socket.socket(family, kind, protocol) as one:
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:
+                    one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                one.bind(address)
+    except OSError as e:
+        taken = e.errno == errno.EADDRINUSE
+        raise ConfigError(
+            f"port {port} of {host} is taken by another program"
+            if taken
+            else f"{host}:{port} cannot be listened on ({e.strerror})",
+            remedy="name another with --port, or stop what listens there"
+            if taken
+            else "name another --host or --port",
+        ) from e

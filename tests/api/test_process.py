@@ -22,6 +22,7 @@ import pytest
 from museum import copied
 
 from graphretrieval.api.process import GRACE
+from graphretrieval.stores.sqlite import SqliteStore
 
 
 def free_port() -> int:
@@ -149,6 +150,50 @@ def test_the_container_s_process_prints_no_link_unless_it_is_asked_to(store: Pat
     finally:
         found.stop()
     assert "#admin=" not in "".join(found.lines)
+
+
+def serve_fails(store: Path, *arguments: str) -> str:
+    command = [sys.executable, "-m", "graphretrieval", "--store", str(store), "serve"]
+    done = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    assert "listening on" not in done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def test_a_certificate_that_cannot_be_read_is_named_before_the_server_starts(
+    store: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "a.pem").write_text("no certificate", "utf-8")
+    pem = str(tmp_path / "a.pem")
+    said = serve_fails(store, "--certificate", str(tmp_path / "no.pem"), "--key", pem)
+    assert "no.pem" in said
+    assert "belong together" in serve_fails(store, "--certificate", pem)
+    assert "no certificate and its private key" in serve_fails(
+        store, "--certificate", pem, "--key", pem
+    )
+
+
+def test_a_port_that_is_taken_is_a_plain_error(store: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        assert f"port {port} of 127.0.0.1 is taken" in serve_fails(store, "--port", str(port))
+
+
+def test_a_service_without_a_model_says_so_at_once(tmp_path: Path) -> None:
+    SqliteStore(tmp_path / "empty.db").close()
+    port = free_port()
+    base = [sys.executable, "-m", "graphretrieval", "--store", str(tmp_path / "empty.db")]
+    found = Process([*base, "serve", "--port", str(port)], f"http://127.0.0.1:{port}", {})
+    try:
+        for _ in range(600):
+            if any("listening on" in line for line in found.lines):
+                break
+            assert found.process.poll() is None
+            time.sleep(0.1)  # another process's start has no event to wait for
+    finally:
+        found.stop()
+    assert found.lines[0].startswith("nothing has been learned yet")
 
 
 def test_keys_are_made_listed_and_revoked_on_the_command_line(store: Path) -> None:
