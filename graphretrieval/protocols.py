@@ -136,7 +136,10 @@ class GraphStore(Protocol):
         """Drop stamps, so that these files are read again."""
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """``{"nodes": {modality: n}, "edges": {type: n}}``."""
+        """``{"nodes": {modality: n}, "edges": {type: n}}``, of asserted edges.
+
+        ``proposed`` and ``rejected`` hold those of that status.
+        """
 
     def export(self) -> Graph:
         """The whole graph as arrays at the newest revision (its asserted edges)."""

@@ -152,12 +152,13 @@ def way(path: Path | None) -> str:
 
 
 def print_info(info: Mapping[str, JSON]) -> None:
-    """Counts of nodes and edges, and the model in service."""
+    """Counts of nodes, edges and proposals, and the model in service."""
     out = console()
     out.print(f"{_escaped(str(info['store']))} at revision {info['revision']}")
-    for kind in ("nodes", "edges"):
-        counts = ", ".join(f"{n} {name}" for name, n in sorted(info[kind].items()))
-        out.print(f"{kind}: {_escaped(counts) or 'none'}")
+    for kind in ("nodes", "edges", "proposed"):
+        counts = ", ".join(f"{n} {name}" for name, n in sorted(info.get(kind, {}).items()))
+        if counts or kind != "proposed":
+            out.print(f"{kind}: {_escaped(counts) or 'none'}")
     learned = info["learned"]
     if learned is None:
         out.print("no model yet: run `graphretrieval fit`")

@@ -90,6 +90,14 @@ def test_an_unsure_answer_says_so_and_an_empty_one_too(capsys: pytest.CaptureFix
     assert "nothing found" in capsys.readouterr().out
 
 
+def test_what_is_proposed_is_told_apart_from_the_edges(capsys: pytest.CaptureFixture[str]) -> None:
+    about = {"store": "a.db", "revision": 1, "nodes": {"image": 2}, "learned": None}
+    render.print_info({**about, "edges": {"R": 1}, "proposed": {"R": 3}})
+    assert "edges: 1 R\nproposed: 3 R\n" in capsys.readouterr().out
+    render.print_info({**about, "edges": {}, "proposed": {}})
+    assert "proposed" not in capsys.readouterr().out
+
+
 def test_json_keeps_chinese_and_every_character(capsys: pytest.CaptureFixture[str]) -> None:
     render.print_json({"狮子": HOSTILE})
     out = capsys.readouterr().out

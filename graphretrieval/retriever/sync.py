@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -89,7 +89,7 @@ def sync(
     counts = source.store.counts()
     return Synced(
         sum(counts["nodes"].values()),
-        sum(counts["edges"].values()),
+        _edges_in(counts),
         removed,
         rows,
         target.bundles.current() if version is not None else None,
@@ -104,7 +104,7 @@ def copy_graph(source: GraphStore, target: GraphStore, progress: Progress = sile
         ("nodes", source.nodes(), NODES),
         ("edges", source.edges(status=None), EDGES),
     ):
-        total, done = sum(counts[what].values()), 0
+        total, done = sum(counts["nodes"].values()) if what == "nodes" else _edges_in(counts), 0
         for part in pages(items, size):
             if what == "nodes":
                 target.upsert(part)  # type: ignore[arg-type]
@@ -141,6 +141,11 @@ def fingerprint(store: GraphStore) -> dict[tuple[str, str], tuple[int, int]]:
     for edge in store.edges(status=None):
         _add(out, ("edges", edge.type), _edge_key(edge))
     return out
+
+
+def _edges_in(counts: Mapping[str, Mapping[str, int]]) -> int:
+    """How many edges of any status counts tell of."""
+    return sum(sum(counts[status].values()) for status in ("edges", "proposed", "rejected"))
 
 
 def _add(out: dict[tuple[str, str], tuple[int, int]], key: tuple[str, str], text: str) -> None:

@@ -217,6 +217,14 @@ def edge_count(name: str, *, inside: bool = False) -> str:
     return f"MATCH (:Node)-[r:{relation(name)}]->{end} {derived}RETURN count(r) AS n"
 
 
+def undecided_count(name: str) -> str:
+    """How many edges of one relation are only proposed, or rejected."""
+    return (
+        f"MATCH (:Node)-[r:{relation(name)}]->() WHERE r.status IN ['proposed', 'rejected'] "
+        "RETURN r.status AS status, type(r) AS type, count(r) AS n"
+    )
+
+
 def edge_index(name: str) -> str:
     """The index by which changed edges of one relation are found."""
     name = relation(name)

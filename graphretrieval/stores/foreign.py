@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 import uuid
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -59,7 +60,8 @@ def notice_edges(remote: Neo4jStore, local: SqliteStore) -> bool:
     """Adopt edges that vanished or were copied, where the database does not count as many as the
     snapshot holds."""
     before = local.revision
-    theirs, ours = remote.edge_counts(), local.counts()["edges"]
+    theirs, counts = remote.edge_counts(), local.counts()
+    ours = Counter(counts["edges"]) + Counter(counts["proposed"]) + Counter(counts["rejected"])
     gone: list[tuple[str, str, str]] = []
     copied: list[tuple[str, str, str]] = []
     for name in {**ours, **theirs}:

@@ -416,15 +416,27 @@ class Neo4jStore:
         return {row[0]: FileStamp(*row) for row in rows}
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """How many nodes of each modality and edges of each type there are."""
-        return {"nodes": self._node_counts(), "edges": self.edge_counts()}
+        """How many nodes of each modality and edges of each type, by status, there are."""
+        all_ = self.edge_counts()
+        rows = self.bolt.read(
+            lambda tx: [r for t in all_ for r in tx.run(cypher.undecided_count(t)).data()]
+        )
+        others: dict[str, dict[str, int]] = {"proposed": {}, "rejected": {}}
+        for row in rows:
+            others[row["status"]][row["type"]] = row["n"]
+            all_[row["type"]] -= row["n"]
+        return {
+            "nodes": self._node_counts(),
+            "edges": {t: n for t, n in all_.items() if n},
+            **others,
+        }
 
     def _node_counts(self) -> dict[str, int]:
         rows = self.bolt.read(lambda tx: [list(r) for r in tx.run(cypher.NODE_COUNTS)])
         return {str(name): n for name, n in rows if name is not None}
 
     def edge_counts(self) -> dict[str, int]:
-        """How many edges of each relation there are, from the database's own counts."""
+        """How many edges of each relation, of any status, there are, from the database's counts."""
         types = self._relations()
         found = self.bolt.read(
             lambda tx: {t: tx.run(cypher.edge_count(t)).single(strict=True)["n"] for t in types}

@@ -290,7 +290,7 @@ class Replica:
         return self.remote.files(prefix)
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """How many nodes of each modality and edges of each type there are."""
+        """How many nodes of each modality and edges of each type, by status, there are."""
         self.refresh()
         return self.local.counts()
 

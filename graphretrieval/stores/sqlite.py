@@ -446,11 +446,17 @@ class SqliteStore:
             c.executemany("DELETE FROM files WHERE uri = ?", [(u,) for u in uris])
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """How many nodes of each modality and edges of each type there are."""
+        """How many nodes of each modality and edges of each type, by status, there are."""
+        out: dict[str, dict[str, int]] = {"nodes": {}, "edges": {}, "proposed": {}, "rejected": {}}
         with self._guarded():
             nodes = self._connection.execute("SELECT modality, count(*) FROM nodes GROUP BY 1")
-            edges = self._connection.execute("SELECT type, count(*) FROM edges GROUP BY 1")
-            return {"nodes": dict(nodes.fetchall()), "edges": dict(edges.fetchall())}
+            out["nodes"] = dict(nodes.fetchall())
+            rows = self._connection.execute(
+                "SELECT status, type, count(*) FROM edges GROUP BY 1, 2"
+            ).fetchall()
+        for status, type, n in rows:
+            out.setdefault("edges" if status == "asserted" else status, {})[type] = n
+        return out
 
     def export(self) -> Graph:
         """The whole graph as arrays, from the snapshot of the newest revision."""

@@ -171,6 +171,20 @@ class StoreContract:
         counts = store.counts()
         assert counts["nodes"] == {"audio": 1, "category": 1, "image": 1, "text": 2}
         assert counts["edges"] == {DESCRIBES: 1, IN_CATEGORY: 1, "RELATED_TO": 1}
+        assert counts["proposed"] == counts["rejected"] == {}
+
+    def test_what_is_only_proposed_or_rejected_is_counted_apart(self, store: GraphStore) -> None:
+        store.upsert(
+            [],
+            [
+                Edge("txt:tiger", DESCRIBES, "img:cat", status="proposed"),
+                Edge("snd:purr", "RELATED_TO", "img:cat", 0.5, status="rejected"),
+            ],
+        )
+        counts = store.counts()
+        assert counts["edges"] == {DESCRIBES: 1, IN_CATEGORY: 1}
+        assert counts["proposed"] == {DESCRIBES: 1}
+        assert counts["rejected"] == {"RELATED_TO": 1}
 
     # --- the whole and what changed -----------------------------------------------------
 
