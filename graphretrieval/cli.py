@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but some inputs were refused
 
 from __future__ import annotations
 
+import shlex
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,11 +93,24 @@ def _open(*, must_exist: bool = True) -> Retriever:
 
     where = str(_given.config["store"])
     file = Path(where.removeprefix("sqlite:///"))
-    if must_exist and "://" not in where.removeprefix("sqlite://") and not file.exists():
-        raise QueryError(
-            f"there is no store at {file}", remedy="run `graphretrieval add FOLDER` first"
-        )
+    if "://" not in where.removeprefix("sqlite://"):
+        if file.is_dir():
+            raise QueryError(
+                f"{file} is a folder, and a store is a file",
+                remedy=f"name a file, such as --store {file / 'museum.db'}; folders are for `add`",
+            )
+        if must_exist and not file.exists():
+            raise QueryError(
+                f"there is no store at {file}", remedy=f"run `{_command('add FOLDER')}` first"
+            )
     return open(where, config=_given.config)
+
+
+def _command(words: str) -> str:
+    """A command line for the store that was given."""
+    where = str(_given.config["store"])
+    named = "" if where == settings.Config()["store"] else f"--store {shlex.quote(where)} "
+    return f"graphretrieval {named}{words}"
 
 
 @app.command()
@@ -172,7 +186,10 @@ def search(
     target: Annotated[list[str] | None, typer.Option(help="image, text, audio or any.")] = None,
     k: Annotated[int, typer.Option("--k", "-k", help="How many hits.")] = 10,
     category: Annotated[str | None, typer.Option(help="Only in or below a category.")] = None,
-    lang: Annotated[str | None, typer.Option(help="Only in a language.")] = None,
+    lang: Annotated[
+        str | None,
+        typer.Option(help="Only in a language, such as zh; what has none, as pictures, is out."),
+    ] = None,
     collection: Annotated[str | None, typer.Option(help="Only of a collection.")] = None,
     license: Annotated[str | None, typer.Option(help="Only under a licence.")] = None,
     diversity: Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -134,7 +135,10 @@ def _migrate_file(path: Path, dry_run: bool) -> list[str]:
     from graphretrieval.stores import migrate
 
     if not path.exists():
-        raise QueryError(f"there is no store at {path}", remedy="run `graphretrieval add` first")
+        raise QueryError(
+            f"there is no store at {path}",
+            remedy=f"run `graphretrieval --store {shlex.quote(str(path))} add FOLDER` first",
+        )
     connection = sqlite3.connect(path, isolation_level=None)
     try:
         return migrate.migrate(connection, dry_run=dry_run)

@@ -97,6 +97,9 @@ def print_report(report: Report) -> None:
 def print_answer(answer: Answer, *, explain: bool = False) -> None:
     """Hits as a table; with ``explain`` their score parts and paths below each."""
     out = console()
+    if not answer.hits:
+        out.print(f"nothing found{_escaped(_filters(answer))}")
+        return
     if answer.no_match:
         out.print("[yellow]no confident match[/]; the nearest are:")
     table = Table(box=None, pad_edge=False, header_style="dim")
@@ -115,10 +118,14 @@ def print_answer(answer: Answer, *, explain: bool = False) -> None:
         if explain:
             table.add_row("", "", "", "", f"[dim]{_escaped(parts(hit))}[/]", "")
             table.add_row("", "", "", "", f"[dim]{_escaped(way(hit.path))}[/]", "")
-    if answer.hits:
-        out.print(table)
-    else:
-        out.print("nothing found")
+    out.print(table)
+
+
+def _filters(answer: Answer) -> str:
+    """Why there may be nothing: the filters that were asked for, as they are given."""
+    where = answer.query.get("where", {})
+    given = " ".join(f"--{name} {value}" for name, value in where.items())
+    return f"; no item passes the filters ({given})" if given else ""
 
 
 def title(hit: Hit) -> str:

@@ -55,6 +55,12 @@ def test_search_shows_a_table_with_paths_to_people(store: Path) -> None:
     assert "DESCRIBES" in shown
 
 
+def test_a_file_that_is_not_there_is_named(store: Path) -> None:
+    said = run("--store", store, "search", "--image", "nope.png", code=2).stderr
+    assert "there is no file nope.png" in said
+    assert "give the path of a file to ask by image" in said
+
+
 def test_a_second_add_reads_nothing(store: Path) -> None:
     again = run("--store", store, "add", store.parent / "toy", "--json").stdout
     report = json.loads(again)[0]
@@ -138,7 +144,9 @@ def test_evaluate_writes_rows_with_chance_and_counts(store: Path, tmp_path: Path
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("search", "cat"), "there is no store"),
+        (("search", "cat"), "run `graphretrieval add FOLDER` first"),
+        (("--store", "my own.db", "info"), "run `graphretrieval --store 'my own.db' add FOLDER`"),
+        (("--store", ".", "info"), ". is a folder, and a store is a file"),
         (("add", "/nowhere"), "nothing at /nowhere"),
         (("--store", "neo5j://h", "info"), "neo5j"),
         (("evaluate", "/tmp", "--protocol", "guess"), "guess"),

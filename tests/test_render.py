@@ -86,8 +86,17 @@ def test_parts_are_told_the_greatest_first_and_nothings_left_out() -> None:
 def test_an_unsure_answer_says_so_and_an_empty_one_too(capsys: pytest.CaptureFixture[str]) -> None:
     render.print_answer(answer(Node("a", "text", text="lion"), no_match=True))
     assert "no confident match" in capsys.readouterr().out
-    render.print_answer(Answer({}, (), "v1", 7))
-    assert "nothing found" in capsys.readouterr().out
+    render.print_answer(Answer({}, (), "v1", 7, no_match=True))
+    assert capsys.readouterr().out == "nothing found\n"
+
+
+def test_an_empty_answer_names_the_filters_that_were_given(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    where = {"lang": "zh", "collection": "stamps"}
+    render.print_answer(Answer({"where": where}, (), "v1", 7, no_match=True))
+    said = capsys.readouterr().out
+    assert said == "nothing found; no item passes the filters (--lang zh --collection stamps)\n"
 
 
 def test_what_is_proposed_is_told_apart_from_the_edges(capsys: pytest.CaptureFixture[str]) -> None:

@@ -68,7 +68,9 @@ class Media:
             side = next((s for s in SIDES if s >= side), SIDES[-1])
         node = await self._node(ident)
         if node.modality != Modality.IMAGE or not node.uri:
-            raise Refused("NO_PICTURE", 404, f"a {node.modality} has no thumbnail")
+            raise Refused(
+                "NO_PICTURE", 404, f"only pictures have thumbnails, and this is {node.modality}"
+            )
         etag = _etag(node.sha256 or node.id, str(side), "webp1")
         if _matches(etag, if_none_match):
             return Response(status_code=304, headers=_caching(etag))

@@ -38,7 +38,8 @@ def mount(
         target: Annotated[list[str] | None, typer.Option(help="image, text, audio or any.")] = None,
         category: Annotated[str | None, typer.Option(help="Only in or below a category.")] = None,
         language: Annotated[
-            str | None, typer.Option("--hit-lang", help="Only hits in a language.")
+            str | None,
+            typer.Option("--hit-lang", help="Only hits in a language; pictures have none."),
         ] = None,
         collection: Annotated[str | None, typer.Option(help="Only of a collection.")] = None,
         license: Annotated[str | None, typer.Option(help="Only under a licence.")] = None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -318,11 +319,21 @@ class Searcher:
         graph = self.vectors.graph
         name = category if category.startswith("cat:") else f"cat:{category}"
         if name not in graph.row:
-            raise QueryError(
-                f"there is no category {category!r}",
-                remedy="see `graphretrieval info` for the categories there are",
-            )
+            raise QueryError(f"there is no category {category!r}", remedy=self._categories(name))
         return below(self.scorer.walker.adjacency, graph.row[name], SUBCATEGORY_OF, IN_CATEGORY)
+
+    def _categories(self, wrong: str) -> str:
+        """What to say to somebody who named none: the nearest, and how they are named."""
+        graph = self.vectors.graph
+        by_last: dict[str, list[str]] = {}
+        for i in graph.rows_of("category"):
+            category = graph.ids[i].removeprefix("cat:")
+            by_last.setdefault(category.rpartition("/")[2].casefold(), []).append(category)
+        last = wrong.removeprefix("cat:").rpartition("/")[2].casefold()
+        alike = difflib.get_close_matches(last, by_last, n=2)
+        close = [category for name in alike for category in by_last[name]][:3]
+        hint = f"did you mean {' or '.join(close)}? " if close else ""
+        return f"{hint}Categories are named by folder, e.g. {close[0] if close else 'nature/moon'}"
 
     def order(
         self, found: Mapping[str, Found], k: int, diversity: float = 0.0

@@ -568,6 +568,11 @@ class Retriever:
         return Queries(node.modality, raw, words, rows, own)
 
     def _file(self, kind: str, path: Path) -> Content:
+        if not path.is_file():
+            raise QueryError(
+                f"{path} is a folder, no file" if path.is_dir() else f"there is no file {path}",
+                remedy=f"give the path of a file to ask by {kind}",
+            )
         with MediaReader(Limits.of(self.config)) as reader:
             inspection = reader.inspect([path])[0]
             if isinstance(inspection, Exception):

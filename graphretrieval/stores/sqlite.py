@@ -130,7 +130,10 @@ class SqliteStore:
                     f"{self.path} is being written by another process",
                     remedy="wait for it to finish, or stop it",
                 ) from e
-            raise StoreError(f"{self.path} could not be used ({e})") from e
+            raise StoreError(
+                f"{self.path} could not be used ({e})",
+                remedy="it and its folder must be yours to write, and the disk must have room",
+            ) from e
         except sqlite3.DatabaseError as e:
             raise StoreError(
                 f"{self.path} is not a readable store ({e})", remedy="restore a backup"

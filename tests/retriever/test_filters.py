@@ -11,7 +11,7 @@ import soundfile
 
 import graphretrieval as gr
 from graphretrieval.config import Config
-from graphretrieval.errors import GraphRetrievalError, InputRefused, QueryError
+from graphretrieval.errors import GraphRetrievalError, QueryError
 from graphretrieval.types import Edge, Node
 
 SUBJECTS = {
@@ -198,8 +198,25 @@ def test_a_collection_without_sounds_cannot_be_asked_by_sound(
     soundfile.write(tmp_path / "a.wav", np.zeros(8_000), 8_000)
     with pytest.raises(QueryError, match="has no audio encoder, so it cannot be asked by audio"):
         base.search(audio=tmp_path / "a.wav")
-    with pytest.raises(InputRefused, match="the file is gone"):
+    with pytest.raises(QueryError, match=r"there is no file .*gone\.wav"):
         base.search(audio=tmp_path / "gone.wav")
+    with pytest.raises(QueryError, match="is a folder, no file"):
+        base.search(audio=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("animal", "did you mean animals? Categories are named by folder, e.g. animals"),
+        ("zzz", "Categories are named by folder, e.g. nature/moon"),
+    ],
+)
+def test_a_category_that_is_not_there_brings_the_nearest_names(
+    base: gr.Retriever, asked: str, said: str
+) -> None:
+    with pytest.raises(QueryError) as found:
+        base.search("lion", category=asked)
+    assert found.value.remedy == said
 
 
 def test_attributes_and_weights_reach_networkx(base: gr.Retriever) -> None:
