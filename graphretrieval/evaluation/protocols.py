@@ -12,7 +12,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ from graphretrieval.evaluation.results import (
     measured,
     summary,
 )
-from graphretrieval.evaluation.slices import slices
+from graphretrieval.evaluation.slices import check, slices
 from graphretrieval.protocols import Progress, silent
 from graphretrieval.retriever import Retriever, corpus, open
 from graphretrieval.retriever.asking import node_queries, scorer_of
@@ -61,6 +61,17 @@ PROTOCOLS = ("inductive", "few-labels", "connected", "links")
 TEST_SHARE = 0.2
 # asked at once: bounds what their columns hold in memory
 QUERIES = 64
+#: What only some protocols take.
+_TAKEN_BY: Mapping[str, tuple[str, ...]] = {
+    "relevance": ("inductive", "few-labels"),
+    "labels": ("few-labels",),
+    "hide_lang": ("connected",),
+    "undescribed": ("connected",),
+    "missing": PROTOCOLS[:-1],
+    "calibration": PROTOCOLS[:-1],
+    "slices": PROTOCOLS[:-1],
+    "parts": PROTOCOLS[:-1],
+}
 
 
 @dataclass(frozen=True)
@@ -97,11 +108,22 @@ class Plan:
                 f"{self.missing} is no share of content that could be missing",
                 remedy="give a number from 0 to below 1",
             )
-        if self.protocol == "links" and (self.missing or self.calibration):
+        if not 0 <= self.undescribed <= 1:
             raise QueryError(
-                "the links protocol has neither missing content nor calibration",
-                remedy=f"choose from {', '.join(PROTOCOLS[:-1])}",
+                f"{self.undescribed} is no share of a gallery that could be undescribed",
+                remedy="give a number from 0 to 1",
             )
+        for name in ("seeds", "labels"):
+            if getattr(self, name) < 1:
+                raise QueryError(f"{name} is {getattr(self, name)}", remedy="give at least 1")
+        for row in fields(self):
+            given, takers = getattr(self, row.name), _TAKEN_BY.get(row.name, PROTOCOLS)
+            if given != row.default and self.protocol not in takers:
+                shown = ",".join(given) if isinstance(given, tuple) else given
+                raise QueryError(
+                    f"the protocol {self.protocol} does not take {row.name} (given: {shown})",
+                    remedy=f"leave it out, or choose from {', '.join(takers)}",
+                )
 
 
 @dataclass(frozen=True)
@@ -151,9 +173,11 @@ def evaluate(
 
     Raises:
         NothingToLearn: the plan leaves no queries, or nothing to learn from.
+        QueryError: slices are asked for by what no item has.
     """
     started = time.perf_counter()
     graph, nodes = restricted(kb, plan)
+    check(plan.slices, nodes.values())
     rows: list[dict[str, JSON]] = []
     sure: list[dict[str, JSON]] = []
     answered: dict[str, list[list[Answered]]] = {}

@@ -14,18 +14,20 @@ Anything else is an attribute or property of nodes, such as ``source``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
 from graphretrieval.arrays import normalise
+from graphretrieval.errors import QueryError
 from graphretrieval.evaluation.results import Direction
 from graphretrieval.retriever import corpus
 from graphretrieval.types import IN_CATEGORY, Array, Bools, Graph, Ints, Node
 
 LANG, PARALLEL, SIZE, DIRECT, ALIKE = "lang", "parallel", "size", "direct", "alike"
+KEYS = (LANG, PARALLEL, SIZE, DIRECT, ALIKE)
 # a mean of fewer queries says nothing
 LEAST = 10
 # of the items of a gallery, by how near their nearest neighbour is: the share that has look-alikes
@@ -34,6 +36,27 @@ NEAREST = 0.25
 PAGE = 1024
 
 _Strings = npt.NDArray[np.str_]
+
+
+def check(keys: Sequence[str], nodes: Iterable[Node]) -> None:
+    """See that all can be sliced by.
+
+    Raises:
+        QueryError: a key is no known one, and no node has such a property.
+    """
+    left = {key for key in keys if key not in KEYS}
+    if not left:
+        return
+    properties: set[str] = set()
+    for node in nodes:
+        properties |= node.properties.keys()
+        left -= {key for key in left if key in node.properties or getattr(node, key, None)}
+        if not left:
+            return
+    raise QueryError(
+        f"there is no slice {sorted(left)[0]!r}, and no item has such a property",
+        remedy=f"choose from {', '.join([*KEYS, *sorted(properties)])}",
+    )
 
 
 def slices(

@@ -442,8 +442,23 @@ def test_calibration_tells_of_every_direction_and_control(base: gr.Retriever) ->
     [
         ({"protocol": "guess"}, "choose from inductive, few-labels, connected, links"),
         ({"relevance": "beauty"}, "choose category or instance"),
+        ({"protocol": "connected", "undescribed": 3}, "3 is no share of a gallery"),
+        ({"seeds": 0}, "seeds is 0"),
+        ({"protocol": "few-labels", "labels": -1}, "labels is -1"),
+        ({"hide_lang": ("zh", "es")}, r"inductive does not take hide_lang \(given: zh,es\)"),
+        (
+            {"labels": 3},
+            r"does not take labels \(given: 3\). leave it out, or choose from few-labels",
+        ),
+        ({"protocol": "links", "slices": ("lang",)}, "links does not take slices"),
+        ({"protocol": "connected", "relevance": "category"}, "does not take relevance"),
     ],
 )
-def test_a_plan_that_means_nothing_is_refused(plan: dict[str, str], why: str) -> None:
+def test_a_plan_that_means_nothing_is_refused(plan: dict[str, Any], why: str) -> None:
     with pytest.raises(QueryError, match=why):
-        Plan(**plan)  # type: ignore[arg-type]
+        Plan(**plan)
+
+
+def test_a_slice_by_what_no_item_has_is_refused_with_the_choices(base: gr.Retriever) -> None:
+    with pytest.raises(QueryError, match=r"no slice 'nope'.*choose from lang, parallel, size"):
+        evaluate(base, Plan("connected", lang="en", slices=("lang", "nope")))
