@@ -437,7 +437,7 @@ def modalities(target: str | Sequence[str]) -> tuple[str, ...]:
     Raises:
         QueryError: one of them is not searched.
     """
-    asked = (target,) if isinstance(target, str) else tuple(target)
+    asked = (target,) if isinstance(target, str) else tuple(dict.fromkeys(target))
     if asked == ("any",) or not asked:
         return SEARCHED
     for name in asked:

@@ -108,6 +108,12 @@ def test_diversity_lies_between_nought_and_one(kb: gr.Retriever, diversity: floa
         kb.search("a red circle", diversity=diversity)
 
 
+def test_a_target_named_twice_is_searched_once(kb: gr.Retriever) -> None:
+    answer = kb.search("a red circle", target=["image", "image"], k=3)
+    assert answer.query["target"] == ["image"]
+    assert answer.hits == kb.search("a red circle", target="image", k=3).hits
+
+
 def test_a_negative_term_pushes_its_subject_down(kb: gr.Retriever) -> None:
     plain = kb.search("circle", target="image", k=6).hits
     without = kb.search("circle", exclude="red circle", target="image", k=6).hits
