@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import tempfile
@@ -247,6 +248,9 @@ class Retriever:
         raw = embed(model, material)
         alike = similar(material.places.rows, raw, progress)
         model.meta["similar"] = alike.to_json()
+        model.meta["items_sha256"] = {
+            m: _contents(self._nodes(graph, material.places.rows[m])) for m in _reused(encoders)
+        }
         progress(0, 1, "saving the model")
         messages = alike.edges.added_to(graph) if carries(model) else graph
         refined = refine_nodes(model, messages, raw)
@@ -282,7 +286,7 @@ class Retriever:
         apart[variants(graph, text_rows, langs, np.flatnonzero(held))] = True
         x: dict[str, Array] = dict(features.own_vectors(nodes))
         encoders: dict[str, Any] = {}
-        ready = self._encoders_in_service(graph, seed)
+        ready = self._encoders_in_service(graph, nodes, seed)
         for modality, items in nodes.items():
             if modality in x:
                 continue
@@ -321,24 +325,29 @@ class Retriever:
             encoders,
         )
 
-    def _encoders_in_service(self, graph: Graph, seed: int) -> dict[str, Any]:
+    def _encoders_in_service(
+        self, graph: Graph, nodes: Mapping[str, Sequence[Node]], seed: int
+    ) -> dict[str, Any]:
         """Encoders that would come out the same if they were fitted on all of this graph's items.
 
-        Those of texts also learn from links, of which some may be hidden now.
+        A refit goes on with those of its champion, which may have been learned from other items.
         """
         version = self.bundles.current()
         if version is None:
             return {}
-        meta = self.bundles.meta(version)
-        made_of = (meta.get("revision"), meta.get("seed"), meta.get("settings"))
-        if made_of != (graph.revision, seed, self.config.learned_with()):
+        try:
+            meta = self.bundles.meta(version)
+            made_of = (meta.get("revision"), meta.get("seed"), meta.get("settings"))
+            if made_of != (graph.revision, seed, self.config.learned_with()) or "refit" in meta:
+                return {}
+            live = self.serving.newest()
+        except BundleError:  # to fit again is what it asks for
             return {}
-        encoders = self.serving.newest().model.encoders
-        return {
-            m: e
-            for m, e in encoders.items()
-            if m != Modality.TEXT and meta["items"].get(m) == len(graph.rows_of(m))
-        }
+        if live.version != version:
+            return {}
+        learned_from = meta.get("items_sha256", {})
+        encoders = _reused(live.model.encoders).items()
+        return {m: e for m, e in encoders if learned_from.get(m) == _contents(nodes.get(m, ()))}
 
     def _nodes(self, graph: Graph, rows: Sequence[int] | Any) -> list[Node]:
         found = self.store.get([graph.ids[i] for i in rows])
@@ -584,6 +593,17 @@ class Retriever:
         if isinstance(content, Exception):
             raise content
         return content
+
+
+def _reused(encoders: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that learn from items alone: texts' also learn from links, which may be hidden."""
+    return {m: e for m, e in encoders.items() if m != Modality.TEXT}
+
+
+def _contents(nodes: Sequence[Node]) -> str:
+    """The same for the same contents in the same order."""
+    keys = "".join(map(features.content_key, nodes))
+    return hashlib.sha256(keys.encode()).hexdigest()
 
 
 def _several(terms: Terms) -> list[Weighted]:

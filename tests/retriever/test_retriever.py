@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import graphretrieval as gr
+from graphretrieval import lifecycle
 from graphretrieval.config import Config
 from graphretrieval.errors import (
     NotFitted,
@@ -416,6 +418,43 @@ def test_the_same_seed_learns_the_same_model(kb: gr.Retriever, fitted: Path) -> 
         after = same.search("a green moon", k=20).to_json()["hits"]
     assert [h["id"] for h in before] == [h["id"] for h in after]
     assert [h["score"] for h in before] == pytest.approx([h["score"] for h in after], rel=1e-2)
+
+
+def learned_by(kb: gr.Retriever, modality: str) -> bytes:
+    found = kb.bundles.load()
+    assert found is not None
+    arrays = found[0].encoders[modality].state().arrays
+    return b"".join(np.ascontiguousarray(x).tobytes() for _, x in sorted(arrays.items()))
+
+
+def test_a_fit_after_a_refit_learns_from_the_items_that_are_there(
+    kb: gr.Retriever, tmp_path: Path
+) -> None:
+    before = learned_by(kb, "image")
+    gone = [node.id for node in list(kb.store.nodes("image"))[:12]]
+    lifecycle.forget(kb, gone)
+    folder = tmp_path / "more" / "nature" / "moon"
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for n in range(len(gone)):
+        pixels = rng.integers(0, 255, (160, 160, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"noise{n}.png")
+    kb.add(tmp_path / "more")  # as many pictures as before
+    lifecycle.refit(kb)
+    assert learned_by(kb, "image") == before
+    kb.fit()
+    after = learned_by(kb, "image")
+    assert after != before
+    kb.store.backup(tmp_path / "fresh.db")
+    with gr.open(tmp_path / "fresh.db", config=kb.config) as fresh:
+        fresh.fit()
+        assert learned_by(fresh, "image") == after
+
+
+def test_a_damaged_model_is_put_right_by_another_fit(kb: gr.Retriever) -> None:
+    (kb.bundles.folder / "v1" / "stages.safetensors").write_bytes(b"")
+    assert kb.fit() == "v2"
+    assert kb.search("a red circle", k=1).model == "v2"
 
 
 def test_a_place_lies_where_its_name_does_before_and_after_a_fit(kb: gr.Retriever) -> None:
