@@ -99,6 +99,9 @@ def reject(kb: Retriever, id: str, by: str) -> dict[str, JSON]:
 def undo(kb: Retriever, id: str, by: str) -> dict[str, JSON]:
     """Take back the last decision on a proposal, so that it is open again.
 
+    A link that is no longer what the decision made of it, as somebody asserted, changed or removed
+    it since, stays as it is.
+
     Raises:
         QueryError: nothing was decided on it, or nobody is named.
     """
@@ -109,7 +112,9 @@ def undo(kb: Retriever, id: str, by: str) -> dict[str, JSON]:
     last = standing[-1]
     said = {**last.properties, "undone_by": by, "undone_at": round(time.time(), 3)}
     edge = Edge(said["src"], said["type"], said["dst"], *said["before"])
-    revision = kb.store.upsert([replace(last, properties=said)], [edge])
+    made = _after(edge, said["verdict"])
+    edges = [edge] if made == _now(kb, made) else []
+    revision = kb.store.upsert([replace(last, properties=said)], edges)
     return {**said, "revision": revision}
 
 
@@ -158,11 +163,24 @@ def _decide(kb: Retriever, id: str, by: str, verdict: str) -> dict[str, JSON]:
         "before": [edge.weight, edge.origin, edge.status],
     }
     node = Node(f"decision:{id}:{len(before)}", DECISION, properties=said)
+    return {**said, "revision": kb.store.upsert([node], [_after(edge, verdict)])}
+
+
+def _after(edge: Edge, verdict: str) -> Edge:
+    """What a decision makes of a proposed edge."""
     if verdict == "accepted":
-        after = replace(edge, weight=1.0, origin="user", status="asserted")
+        return replace(edge, weight=1.0, origin="user", status="asserted")
+    return replace(edge, origin="user", status="rejected")
+
+
+def _now(kb: Retriever, made: Edge) -> Edge | None:
+    """The edge between the same ends, if it is of the same status."""
+    if made.status == "asserted":
+        types = [made.type]
+        (found,) = kb.store.neighbours([made.src], types=types, direction="out", limit=1_000_000)
     else:
-        after = replace(edge, origin="user", status="rejected")
-    return {**said, "revision": kb.store.upsert([node], [after])}
+        found = list(kb.store.edges(made.type, status=made.status))
+    return next((e for e in found if (e.src, e.dst) == (made.src, made.dst)), None)
 
 
 def _decisions_on(kb: Retriever, id: str) -> list[Node]:

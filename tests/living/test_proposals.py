@@ -226,6 +226,26 @@ def test_undo_takes_back_the_last_decision_and_keeps_the_record(learned: Retriev
 
 
 @every_store
+def test_undo_leaves_a_link_that_somebody_has_changed_since(learned: Retriever) -> None:
+    said, changed, removed = proposals.propose(learned, type=DESCRIBES, limit=3)
+    proposals.reject(learned, said.id, "ada")
+    learned.link(said.src, said.type, said.dst)
+    proposals.accept(learned, changed.id, "ada")
+    learned.link(changed.src, changed.type, changed.dst, weight=0.5)
+    proposals.accept(learned, removed.id, "ada")
+    learned.unlink(removed.src, removed.type, removed.dst)
+    before = [edge_of(learned, p) for p in (said, changed, removed)]
+    undone = [proposals.undo(learned, p.id, "bob") for p in (said, changed, removed)]
+    assert [edge_of(learned, p) for p in (said, changed, removed)] == before
+    assert [edge and (edge.status, edge.weight) for edge in before] == [
+        ("asserted", 1.0),
+        ("asserted", 0.5),
+        None,
+    ]
+    assert all(d["undone_by"] == "bob" for d in undone)
+
+
+@every_store
 def test_what_was_decided_is_not_decided_again_unnoticed(learned: Retriever) -> None:
     p = proposals.propose(learned, type=DESCRIBES, limit=1)[0]
     proposals.accept(learned, p.id, "ada")
