@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
@@ -20,7 +20,7 @@ from graphretrieval import cpus, registry
 from graphretrieval.config import Config
 from graphretrieval.errors import BundleError, ConfigError, NotFitted, QueryError, UnknownNode
 from graphretrieval.protocols import GraphStore, Progress, silent
-from graphretrieval.retriever import exchange, features
+from graphretrieval.retriever import exchange, features, fields
 from graphretrieval.retriever.bundle import Bundles, Embedded
 from graphretrieval.retriever.corpus import Places, parallel
 from graphretrieval.retriever.fresh import catch_up
@@ -156,19 +156,12 @@ class Retriever:
 
         Raises:
             UnknownNode: there is no such node.
-            QueryError: a field is none that can be changed.
+            QueryError: a field is none that can be changed, or cannot hold that.
         """
         node = self.store.get([id])[0]
         if node is None:
             raise UnknownNode(f"no node is called {id!r}", remedy="check the id")
-        fixed = {"id", "modality", "revision"}
-        names = [f.name for f in fields(Node) if f.name not in fixed]
-        wrong = [name for name in changes if name not in names]
-        if wrong:
-            raise QueryError(
-                f"{wrong[0]!r} is no field of a node that can be changed",
-                remedy=f"choose from {', '.join(names)}",
-            )
+        fields.check(changes)
         return self.store.upsert([replace(node, **changes)])
 
     def link(self, src: str, type: str, dst: str, *, weight: float = 1.0) -> int:
