@@ -22,8 +22,10 @@ from graphretrieval.retriever.ingest import digest as digest_of
 from graphretrieval.retriever.moves import MOVED
 from graphretrieval.types import JSON, PART_OF, Node
 
-#: Nodes that say who decided what; they name other nodes.
+#: Nodes that say who decided what; they name other nodes. A collection may have others so called.
 DECISION = "decision"
+#: What is recorded of each decision.
+RECORDED = frozenset({"proposal", "src", "type", "dst", "verdict", "by", "at", "before"})
 
 
 def forget(kb: Retriever, ids: Sequence[str], *, by: str | None = None) -> dict[str, JSON]:
@@ -74,6 +76,13 @@ def certificates(kb: Retriever) -> list[dict[str, JSON]]:
     return sorted(found, key=lambda c: (str(c["at"]), str(c["certificate"])))
 
 
+def is_decision(node: Node) -> bool:
+    """Whether a node records a decision, and is no collection's own of that modality."""
+    if node.modality != DECISION or not node.properties.keys() >= RECORDED:
+        return False
+    return node.id.startswith(f"decision:{node.properties['proposal']}:")
+
+
 def _taken_up(kb: Retriever) -> list[dict[str, Any]]:
     return [_carry_out(kb, file) for file in sorted(_folder(kb).glob("*.pending.json"))]
 
@@ -112,10 +121,7 @@ def _plan(kb: Retriever, nodes: Sequence[Node], by: str | None) -> dict[str, Any
             uris.discard(other.uri)  # another part of that file stays
         if content_key(other) in keys and (other.text or other.sha256):
             twins.append(other.id)
-        if (
-            other.modality == DECISION
-            and {other.properties["src"], other.properties["dst"]} & going
-        ):
+        if is_decision(other) and {other.properties["src"], other.properties["dst"]} & going:
             decisions.append(other.id)
     moved = _moved_to(kb, going)
     at = time.time()

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from graphretrieval.candidates import TYPES, Proposal, View, candidates, id_of, learned
 from graphretrieval.errors import NothingToLearn, QueryError
-from graphretrieval.privacy import DECISION
+from graphretrieval.privacy import DECISION, is_decision
 from graphretrieval.retriever import Retriever
 from graphretrieval.types import (
     IN_CATEGORY,
@@ -120,7 +120,7 @@ def undo(kb: Retriever, id: str, by: str) -> dict[str, JSON]:
 
 def decisions(kb: Retriever) -> list[dict[str, JSON]]:
     """All decisions, oldest first, those taken back among them."""
-    found = [dict(node.properties) for node in kb.store.nodes(DECISION)]
+    found = [dict(node.properties) for node in kb.store.nodes(DECISION) if is_decision(node)]
     return sorted(found, key=lambda d: (d["at"], d["proposal"]))
 
 

@@ -262,6 +262,22 @@ def test_nobody_and_nothing_are_refused(learned: Retriever, act: object) -> None
 
 
 @every_store
+def test_a_collections_own_decisions_are_no_verdicts_on_links(learned: Retriever) -> None:
+    own = [
+        Node("case:1", "decision", title="topic1 Court of Appeal, 12 May"),
+        Node("decision:2", "decision", properties={"proposal": "of the council", "src": "txt000"}),
+    ]
+    learned.store.upsert(own)
+    p = proposals.propose(learned, type=DESCRIBES, limit=1)[0]
+    proposals.reject(learned, p.id, "ada")
+    assert [d["proposal"] for d in proposals.decisions(learned)] == [p.id]
+    assert proposals.reliability(learned, DESCRIBES)["pairs"] > 0
+    lifecycle.forget(learned, [p.src])
+    assert proposals.decisions(learned) == []
+    assert learned.store.get([n.id for n in own]) == own
+
+
+@every_store
 def test_a_forgotten_items_decisions_are_forgotten_too(learned: Retriever) -> None:
     p = proposals.propose(learned, type=DESCRIBES, limit=1)[0]
     proposals.reject(learned, p.id, "ada")
