@@ -8,6 +8,7 @@ assignment puts it in its place.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,6 +18,10 @@ from graphretrieval.errors import NotFitted, SnapshotTooOld
 from graphretrieval.protocols import GraphStore
 from graphretrieval.retriever.bundle import Bundles
 from graphretrieval.retriever.live import Live, TooMuchChanged
+
+#: Seconds until a version that could not be loaded is tried again: what was in the way may pass,
+#: and to find a large one damaged takes a while too.
+AGAIN = 10.0
 
 
 class Serving:
@@ -30,7 +35,7 @@ class Serving:
         self._lock = SharedLock()
         self._changing = threading.Lock()  # one delta at a time
         self._loading = threading.Lock()  # one version at a time
-        self._refused: dict[str, Exception] = {}
+        self._refused: dict[str, tuple[Exception, float]] = {}  # why, and when
 
     @contextmanager
     def reading(self) -> Iterator[Live]:
@@ -56,7 +61,7 @@ class Serving:
         live = self._live
         if live is None:
             live = self.swap()
-        elif live.version != version and version not in self._refused:
+        elif live.version != version and self._may_try(version):
             self._swap_beside()
         if live.revision < self.store.revision:
             with self._changing:
@@ -84,6 +89,7 @@ class Serving:
                     if made.revision < self.store.revision:
                         made = self._followed(made)
                     self._live = made
+            self._refused.clear()
             return made
 
     def renew(self) -> None:
@@ -93,9 +99,12 @@ class Serving:
 
     @property
     def refused(self) -> dict[str, Exception]:
-        """The version that is meant to serve and could not be loaded, and why; else nothing."""
+        """The version that is meant to serve and could not be loaded, and why; else nothing.
+
+        It is tried again after a while.
+        """
         current = self.bundles.current()
-        return {v: e for v, e in self._refused.items() if v == current}
+        return {v: e for v, (e, _) in self._refused.copy().items() if v == current}
 
     @property
     def degraded(self) -> bool:
@@ -108,6 +117,10 @@ class Serving:
             raise NotFitted("nothing has been learned yet", remedy="run `graphretrieval fit`")
         return version
 
+    def _may_try(self, version: str) -> bool:
+        refused = self._refused.get(version)
+        return refused is None or time.monotonic() - refused[1] >= AGAIN
+
     def _swap_beside(self) -> None:
         if not self._loading.locked():
             threading.Thread(target=self._try_swap, name="next model", daemon=True).start()
@@ -117,7 +130,7 @@ class Serving:
         try:
             self.swap()
         except Exception as e:  # whatever it is, the version in service goes on
-            self._refused[str(version)] = e
+            self._refused[str(version)] = e, time.monotonic()
 
     def prime(self) -> Live:
         """Be ready to take in changes by deltas: the first one would otherwise build everything."""

@@ -15,7 +15,7 @@ from graphretrieval import lifecycle
 from graphretrieval.errors import BundleError, NotFitted, QueryError, StoreBusy
 from graphretrieval.lifecycle import Policy
 from graphretrieval.protocols import GraphStore
-from graphretrieval.retriever import Retriever
+from graphretrieval.retriever import Retriever, serving
 from graphretrieval.retriever.bundle import Bundles
 from graphretrieval.retriever.publish import publish
 from graphretrieval.retriever.retriever import restore
@@ -234,6 +234,30 @@ def test_a_damaged_version_promoted_elsewhere_leaves_the_old_one_serving(kb: Ret
     assert kb.search("topic1 text", k=1).degraded
     other.promote("v2")
     assert not kb.search("topic1 text", k=1).degraded
+
+
+def test_a_version_that_could_not_be_loaded_once_is_tried_again(
+    kb: Retriever, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learn_more(kb)
+    assert kb.search("topic1 text", k=1).model == "v2"
+
+    def crowded(version: str | None = None) -> None:
+        raise OSError(24, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(kb.bundles, "load", crowded)
+        Bundles(kb.bundles.folder).promote("v1")
+        deadline = time.monotonic() + 20
+        while "v1" not in kb.serving.refused:
+            assert kb.search("topic1 text", k=1).model == "v2"
+            assert time.monotonic() < deadline
+    assert kb.search("topic1 text", k=1).degraded
+    monkeypatch.setattr(serving, "AGAIN", 0.0)
+    while (answer := kb.search("topic1 text", k=1)).model != "v1":
+        assert time.monotonic() < deadline
+    assert not answer.degraded
+    assert kb.serving.refused == {}
 
 
 # --- from elsewhere --------------------------------------------------------------------------
