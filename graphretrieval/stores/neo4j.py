@@ -70,6 +70,10 @@ class Neo4jStore:
         """The newest committed revision."""
         return int(self._meta()["revision"])
 
+    def is_itself(self) -> bool:
+        """Whether the store that was opened is still the one behind the address."""
+        return str(self._meta()["store"]) == self.identity
+
     def _meta(self) -> dict[str, Any]:
         return self.bolt.read(_meta, seconds=self.bolt.quick)
 

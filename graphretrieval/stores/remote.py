@@ -55,7 +55,10 @@ def connect(url: str, config: Config) -> tuple[Replica, Path]:
         raise
 
     def again() -> Neo4jStore:
-        return found or Neo4jStore(bolt, media_url=config["media_url"])
+        nonlocal found
+        # the one that was found is given once: asked again, another database may be there
+        first, found = found, None
+        return first or Neo4jStore(bolt, media_url=config["media_url"])
 
     folder = base / str(identity)
     folder.mkdir(parents=True, exist_ok=True)

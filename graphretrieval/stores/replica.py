@@ -3,7 +3,8 @@
 The copy is a SQLite store of the remote's rows at the remote's revision. It is brought up to date
 by a worker that looks at the remote's bookmark, which changes exactly when somebody commits. When
 the remote is away, or late, reads go on from the copy and are marked degraded. Several processes
-may share one copy.
+may share one copy. It remembers whose copy it is: where another database answers at the address, it
+begins anew.
 """
 
 from __future__ import annotations
@@ -131,6 +132,9 @@ class Replica:
         remote = self.remote
         bookmark = remote.bolt.bookmark()
         if bookmark != self._bookmark:
+            if not remote.is_itself():  # another database has taken its place
+                self._remote = None
+                remote = self.remote
             self._pull(remote)
             self._bookmark, self._unseen = bookmark, True
         if self._unseen and time.monotonic() >= self._next_look:
@@ -145,7 +149,7 @@ class Replica:
         since = self.local.moment
         if since.life != self._life:  # begun anew, by this process or by another one
             self._life, self._own = since.life, 0
-        if since.revision == 0:
+        if since.revision == 0 or self.local.copied != remote.identity:
             return copy_into(remote, self.local, since)
         try:
             changes = remote.changes_since(since.revision)
@@ -320,7 +324,7 @@ def copy_into(remote: Neo4jStore, local: SqliteStore, since: Moment | None = Non
         yield from (Changes(before, edges=tuple(p)) for p in _pages(remote.edges(status=None)))
         yield remote.changes_since(before)
 
-    return local.mirror(batches(), remote.tombstones(), since=since, anew=True)
+    return local.mirror(batches(), remote.tombstones(), since=since, anew=remote.identity)
 
 
 def _pages(items: Iterator[T]) -> Iterator[list[T]]:

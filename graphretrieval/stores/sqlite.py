@@ -74,6 +74,13 @@ class SqliteStore:
         with self._guarded():
             return _moment(self._connection)
 
+    @property
+    def copied(self) -> str | None:
+        """The identity of the store that this one is a copy of."""
+        with self._guarded():
+            row = self._connection.execute("SELECT identity FROM copied").fetchone()
+        return None if row is None else str(row[0])
+
     def backup(self, path: FilePath) -> None:
         """A consistent copy, written under a temporary name and renamed.
 
@@ -243,7 +250,7 @@ class SqliteStore:
         tombstones: Iterable[tuple[int, str, str]] = (),
         *,
         since: Moment | None = None,
-        anew: bool = False,
+        anew: str | None = None,
     ) -> bool:
         """Take over another store's rows with their revisions, all in one transaction.
 
@@ -252,7 +259,8 @@ class SqliteStore:
             tombstones: of the other store (revision, kind, name), when all of it is copied.
             since: what this store was when it was decided what to take over. Where another process
                 has written meanwhile, nothing is done.
-            anew: whether to forget all that is here first. If the batches break off, it stays.
+            anew: the other store's identity, to forget all that is here first and be a copy of it
+                alone. If the batches break off, what was here stays.
 
         Returns:
             Whether it was done.
@@ -260,8 +268,9 @@ class SqliteStore:
         with self._writing() as c:
             if since is not None and since != _moment(c):
                 return False
-            if anew:
+            if anew is not None:
                 _clear(c)
+                c.execute("INSERT INTO copied VALUES (?)", (anew,))
             revision = _revision(c)
             for batch in batches:
                 revision = batch.revision
@@ -278,7 +287,7 @@ class SqliteStore:
                 )
             c.executemany("INSERT INTO tombstones VALUES (?, ?, ?)", tombstones)
             _move_to(c, revision)
-        if anew:
+        if anew is not None:
             self._snapshots.forget()
         return True
 
@@ -537,7 +546,7 @@ def _moment(c: sqlite3.Connection) -> Moment:
 
 
 def _clear(c: sqlite3.Connection) -> None:
-    for table in ("edges", "nodes", *search.INDEXES, "files", "tombstones"):
+    for table in ("edges", "nodes", *search.INDEXES, "files", "tombstones", "copied"):
         c.execute(f"DELETE FROM {table}")
     c.execute("UPDATE meta SET value = 0")
     c.execute("UPDATE meta SET value = ? WHERE name = 'life'", (secrets.randbits(63),))

@@ -13,7 +13,7 @@ from graphretrieval.stores.bolt import Bolt
 from graphretrieval.stores.neo4j import Neo4jStore
 from graphretrieval.stores.replica import Replica
 from graphretrieval.types import Edge, Node
-from tests.conftest import Server
+from tests.conftest import Server, wipe
 
 from .proxy import Proxy
 
@@ -186,6 +186,31 @@ def test_a_store_can_be_opened_while_its_server_is_away(
         within(HEALED, lambda: kb.store.revision > 0 and not kb.store.degraded)
         kb.store.upsert([Node("b", "text", text="beta")])
         assert kb.store.text_search(["beta"])[0][0][0] == "b"
+
+
+def test_a_store_opened_while_away_is_not_mixed_with_another_that_comes_back(
+    empty_neo4j: Server, proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import graphretrieval as gr
+    from graphretrieval.config import Config
+    from graphretrieval.stores import remote
+
+    monkeypatch.setenv(remote.PASSWORD, empty_neo4j.password)
+    config = Config({"data_dir": str(tmp_path)})
+    url = f"bolt://neo4j@127.0.0.1:{proxy.port}"
+    with gr.open(url, config=config) as kb:
+        kb.store.upsert([Node("old", "text", text="alpha")])
+        assert kb.info()["revision"] == 1
+    proxy.set("drop")
+    with gr.open(url, config=config) as kb:
+        assert kb.store.get(["old"])[0] is not None
+        wipe(empty_neo4j)
+        other = Neo4jStore(Bolt(empty_neo4j.bolt, empty_neo4j.auth, quick=20))
+        for name in ("new", "newer"):
+            other.upsert([Node(name, "text", text="beta")])
+        proxy.set("pass")
+        within(2 * HEALED, lambda: [n.id for n in kb.store.nodes()] == ["new", "newer"])
+        other.close()
 
 
 def test_a_server_never_seen_and_away_is_a_clear_error(

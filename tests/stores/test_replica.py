@@ -11,8 +11,11 @@ import pytest
 
 from graphretrieval.errors import StoreAway, StoreBusy
 from graphretrieval.stores import replica
+from graphretrieval.stores.bolt import Bolt
+from graphretrieval.stores.neo4j import Neo4jStore
 from graphretrieval.stores.replica import Replica
 from graphretrieval.types import Edge, Node
+from tests.conftest import Server, wipe
 
 HEALED = 10.0
 
@@ -136,3 +139,47 @@ def test_a_server_that_goes_away_while_all_is_copied_leaves_the_copy_as_it_was(
     until(lambda: ids(store) == ["n0", "n1"])
     assert [(e.src, e.dst) for e in store.edges()] == [("n0", "n1")]
     assert list(store.export().ids) == ["n0", "n1"]
+
+
+# --- another database at the address -----------------------------------------------------
+
+
+@pytest.mark.parametrize("when", ["while it is open", "while it is closed"])
+def test_another_database_at_the_address_is_not_mixed_into_the_copy(
+    opener: Callable[[], Replica], empty_neo4j: Server, when: str
+) -> None:
+    store = opener()
+    store.upsert([Node("old", "text", text="alpha"), Node("both", "text", text="alpha")])
+    store.export()
+    if when == "while it is closed":
+        store.close()
+    wipe(empty_neo4j)
+    other = Neo4jStore(Bolt(empty_neo4j.bolt, empty_neo4j.auth, quick=20))
+    for i in range(3):  # more writes than the former one had: by revision it would be followed
+        other.upsert([Node(f"new{i}", "text", text="beta"), Node("both", "text", text="beta")])
+    if when == "while it is closed":
+        store = opener()
+    until(lambda: ids(store) == ["both", "new0", "new1", "new2"])
+    assert list(store.export().ids) == ["both", "new0", "new1", "new2"]
+    assert store.text_search(["alpha"])[0] == []
+    newest = store.upsert([Node("newest", "text")])
+    assert store.get(["newest"])[0] is not None
+    assert store.revision == other.revision == newest
+    other.close()
+
+
+def test_a_copy_by_an_earlier_release_is_made_anew_once(
+    opener: Callable[[], Replica], copies: list[str]
+) -> None:
+    store = opener()
+    store.upsert([Node("a", "text")])
+    store.export()
+    store.local._connection.execute("DELETE FROM copied")
+    store.close()
+    for _ in range(2):
+        copies.clear()
+        store = opener()
+        store.upsert([Node(f"b{store.revision}", "text")])
+        until(lambda: len(ids(store)) == store.remote.revision)  # noqa: B023
+        store.close()
+    assert copies == []

@@ -64,6 +64,7 @@ def test_a_cleared_store_finds_nothing(store: SqliteStore) -> None:
 def test_a_store_of_an_earlier_release_is_brought_up_to_date(store: SqliteStore) -> None:
     store._connection.executescript(
         "DROP TABLE han; DELETE FROM meta WHERE name IN ('write', 'life');"
+        "DROP TABLE copied;"
         "DELETE FROM migrations WHERE version >= 2"
     )
     store.close()

@@ -84,7 +84,8 @@ def test_a_snapshot_of_an_earlier_release_is_made_anew(path: Path) -> None:
 def test_a_file_of_an_earlier_release_is_read_and_brought_up_to_date(path: Path) -> None:
     store = SqliteStore(path)
     store._connection.executescript(
-        "DELETE FROM meta WHERE name IN ('write', 'life');DELETE FROM migrations WHERE version >= 3"
+        "DELETE FROM meta WHERE name IN ('write', 'life'); DROP TABLE copied;"
+        "DELETE FROM migrations WHERE version >= 3"
     )
     store.close()
     assert ids(SqliteStore(path, read_only=True)) == ["a", "b"]
