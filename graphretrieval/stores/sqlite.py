@@ -180,9 +180,10 @@ class SqliteStore:
         return revision
 
     def _put_nodes(self, c: sqlite3.Connection, nodes: Sequence[Node], revision: int) -> bool:
-        stored = dict(zip((n.id for n in nodes), self._get(c, [n.id for n in nodes]), strict=True))
-        fresh = {n.id: n for n in nodes if stored[n.id] != n}
-        self._write_nodes(c, [(n, revision) for n in fresh.values()])
+        last = {n.id: n for n in nodes}
+        stored = self._get(c, list(last))
+        fresh = [n for n, old in zip(last.values(), stored, strict=True) if old != n]
+        self._write_nodes(c, [(n, revision) for n in fresh])
         return bool(fresh)
 
     def _write_nodes(self, c: sqlite3.Connection, rows: Sequence[tuple[Node, int]]) -> None:

@@ -63,6 +63,16 @@ class StoreContract:
         before = store.revision
         assert store.upsert(NODES, EDGES) == before
 
+    def test_of_several_of_one_id_the_last_is_written(self, store: GraphStore) -> None:
+        before, link = store.revision, ("txt:cat", DESCRIBES, "img:cat")
+        draft = Node("txt:cat", "text", text="a draft")
+        # that the last is what is stored already does not leave the draft standing
+        assert store.upsert([draft, TEXT], [Edge(*link, 0.5), EDGES[0]]) == before
+        assert store.get(["txt:cat"]) == [TEXT]
+        store.upsert([TEXT, draft], [EDGES[0], Edge(*link, 0.5)])
+        assert store.get(["txt:cat"]) == [draft]
+        assert [e.weight for e in store.edges(DESCRIBES)] == [0.5]
+
     def test_there_is_one_edge_of_a_type_between_two_nodes(self, store: GraphStore) -> None:
         store.upsert([], [Edge("txt:cat", DESCRIBES, "img:cat", 0.25)])
         found = list(store.edges(DESCRIBES))
