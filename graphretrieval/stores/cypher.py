@@ -167,6 +167,7 @@ RETURN {_EDGE}
 def put_edges(name: str) -> str:
     """Make or change edges of one relation; equal ones are left, and not counted as changed.
 
+    One that somebody edited is not equal to what its stamp says.
     ``there`` falls short of the rows where an end is not in the graph. A derived copy between the
     same ends makes way.
     """
@@ -180,7 +181,7 @@ MATCH (d:Node {{id: row.dst}})
 {copies}
 MERGE (s)-[r:{relation(name)}]->(d)
 WITH r, row, toString(row.weight) + ' ' + row.origin + ' ' + row.status AS stamp
-FOREACH (_ IN CASE WHEN r.stamp IS NULL OR r.stamp <> stamp THEN [1] ELSE [] END |
+FOREACH (_ IN CASE WHEN r.stamp = stamp AND {_STAMP} = stamp THEN [] ELSE [1] END |
   SET r.weight = row.weight, r.origin = row.origin, r.status = row.status,
       r.revision = $revision, r.stamp = stamp)
 RETURN count(*) AS there, count(CASE WHEN r.revision = $revision THEN 1 END) AS changed

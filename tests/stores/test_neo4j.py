@@ -195,6 +195,19 @@ def test_a_collections_own_keys_are_properties_of_their_own(
     assert remote.get(["img:wave"]) == [fewer]
 
 
+def test_what_is_written_over_an_edited_edge_is_stored(
+    remote: Neo4jStore, browser: Browser
+) -> None:
+    edge = Edge("a", "R", "b", 0.75)
+    before = remote.upsert([Node("a", "text"), Node("b", "text")], [edge])
+    for edit in ("SET r.weight = 0.1", "SET r.status = 'rejected'", "REMOVE r.origin"):
+        browser(f"MATCH ()-[r:R]->() {edit}")
+        assert remote.upsert([], [edge]) == before + 1
+        assert list(remote.edges(status=None)) == [edge]
+        before = remote.upsert([], [edge])
+        assert before == remote.revision
+
+
 def test_a_picture_has_the_address_of_its_thumbnail(empty_neo4j: Any) -> None:
     from graphretrieval.stores.bolt import Bolt
 
