@@ -47,7 +47,7 @@ class SqliteStore:
         self.path = FilePath(path)
         self.read_only = read_only
         self._local = threading.local()
-        self._open: list[sqlite3.Connection] = []
+        self._open: list[tuple[threading.Thread, sqlite3.Connection]] = []
         self._lock = threading.Lock()
         self._paths = paths.Paths()
         self._snapshots = Snapshots(self.path.with_name(self.path.name + ".snapshot"))
@@ -100,7 +100,7 @@ class SqliteStore:
     def close(self) -> None:
         """Close the connections of all threads."""
         with self._lock:
-            for connection in self._open:
+            for _, connection in self._open:
                 connection.close()
             self._open.clear()
             self._local = threading.local()
@@ -123,8 +123,19 @@ class SqliteStore:
             found.execute("PRAGMA cache_size = -65536")  # 64 MB
             self._local.connection = found
             with self._lock:
-                self._open.append(found)
+                self._close_idle()
+                self._open.append((threading.current_thread(), found))
         return found
+
+    def _close_idle(self) -> None:
+        """Close the connections of threads that have ended: servers start many."""
+        going = []
+        for thread, connection in self._open:
+            if thread.is_alive():
+                going.append((thread, connection))
+            else:
+                connection.close()
+        self._open = going
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
