@@ -298,9 +298,14 @@ TOMBSTONES = """
 MATCH (t:__Tombstone) WHERE t.revision > $since
 RETURN t.kind AS kind, t.name AS name, t.revision AS revision
 """
+# what is forgotten stays so, and what is yet to come is not forgotten in advance
 PRUNE_TOMBSTONES = """
-MATCH (m:__Meta {name: 'graph'}) SET m.oldest_tombstone = $before
-WITH m MATCH (t:__Tombstone) WHERE t.revision <= $before DELETE t
+MATCH (m:__Meta {name: 'graph'}) SET m.touched = true
+WITH m, CASE WHEN $before < m.revision THEN $before ELSE m.revision END AS before
+SET m.oldest_tombstone =
+  CASE WHEN before > m.oldest_tombstone THEN before ELSE m.oldest_tombstone END
+WITH m.oldest_tombstone AS oldest
+MATCH (t:__Tombstone) WHERE t.revision <= oldest DELETE t
 """
 PUT_FILES = "UNWIND $rows AS row MERGE (f:__File {uri: row.uri}) SET f = row"
 FILES = """

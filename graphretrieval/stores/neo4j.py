@@ -70,6 +70,11 @@ class Neo4jStore:
         """The newest committed revision."""
         return int(self._meta()["revision"])
 
+    @property
+    def oldest(self) -> int:
+        """The revision up to which deletions are forgotten."""
+        return int(self._meta()["oldest"])
+
     def is_itself(self) -> bool:
         """Whether the store that was opened is still the one behind the address."""
         return str(self._meta()["store"]) == self.identity

@@ -317,14 +317,16 @@ def copy_into(remote: Neo4jStore, local: SqliteStore, since: Moment | None = Non
     Returns:
         Whether it was done: nothing is where the copy is no longer what it was at ``since``.
     """
-    before = remote.revision
+    before, oldest = remote.revision, remote.oldest
 
     def batches() -> Iterator[Changes]:
         yield from (Changes(before, nodes=tuple(p)) for p in _pages(remote.nodes()))
         yield from (Changes(before, edges=tuple(p)) for p in _pages(remote.edges(status=None)))
         yield remote.changes_since(before)
 
-    return local.mirror(batches(), remote.tombstones(), since=since, anew=remote.identity)
+    return local.mirror(
+        batches(), remote.tombstones(), since=since, anew=remote.identity, oldest=oldest
+    )
 
 
 def _pages(items: Iterator[T]) -> Iterator[list[T]]:

@@ -263,6 +263,7 @@ class SqliteStore:
         *,
         since: Moment | None = None,
         anew: str | None = None,
+        oldest: int = 0,
     ) -> bool:
         """Take over another store's rows with their revisions, all in one transaction.
 
@@ -273,6 +274,7 @@ class SqliteStore:
                 has written meanwhile, nothing is done.
             anew: the other store's identity, to forget all that is here first and be a copy of it
                 alone. If the batches break off, what was here stays.
+            oldest: up to where the other store has forgotten its deletions, when all is copied.
 
         Returns:
             Whether it was done.
@@ -283,6 +285,7 @@ class SqliteStore:
             if anew is not None:
                 _clear(c)
                 c.execute("INSERT INTO copied VALUES (?)", (anew,))
+                _set_oldest(c, oldest)
             revision = _revision(c)
             for batch in batches:
                 revision = batch.revision
@@ -346,8 +349,10 @@ class SqliteStore:
     def prune_tombstones(self, before: int) -> None:
         """Forget deletions up to this revision; readers that far back export afresh."""
         with self._writing() as c:
-            c.execute("DELETE FROM tombstones WHERE revision <= ?", (before,))
-            c.execute("UPDATE meta SET value = ? WHERE name = 'oldest_tombstone'", (before,))
+            # what is forgotten stays so, and what is yet to come is not forgotten in advance
+            oldest = max(_oldest(c), min(before, _revision(c)))
+            c.execute("DELETE FROM tombstones WHERE revision <= ?", (oldest,))
+            _set_oldest(c, oldest)
 
     # --- reads --------------------------------------------------------------------------
 
@@ -530,7 +535,7 @@ def must_be_free(path: FilePath) -> None:
 
 
 def _changes(c: sqlite3.Connection, revision: int) -> Changes:
-    oldest = c.execute("SELECT value FROM meta WHERE name = 'oldest_tombstone'").fetchone()[0]
+    oldest = _oldest(c)
     if revision < oldest:
         raise SnapshotTooOld(
             f"changes since revision {revision} are not kept, only since {oldest}",
@@ -555,6 +560,14 @@ def _revision(c: sqlite3.Connection) -> int:
 def _moment(c: sqlite3.Connection) -> Moment:
     meta = dict(c.execute("SELECT name, value FROM meta").fetchall())
     return Moment(meta["revision"], meta.get("write"), meta.get("life"))
+
+
+def _oldest(c: sqlite3.Connection) -> int:
+    return int(c.execute("SELECT value FROM meta WHERE name = 'oldest_tombstone'").fetchone()[0])
+
+
+def _set_oldest(c: sqlite3.Connection, revision: int) -> None:
+    c.execute("UPDATE meta SET value = ? WHERE name = 'oldest_tombstone'", (revision,))
 
 
 def _clear(c: sqlite3.Connection) -> None:

@@ -231,6 +231,24 @@ class StoreContract:
         with pytest.raises(SnapshotTooOld):
             store.changes_since(-1)
 
+    def test_forgotten_deletions_stay_forgotten_and_none_is_in_advance(
+        self, opener: Opener
+    ) -> None:
+        store = opener()
+        store.upsert(NODES, EDGES)
+        store.delete(["txt:tiger"])
+        before = store.delete(["snd:purr"])
+        pruned = getattr(store, "remote", store)
+        for revision in (before - 1, 0):
+            pruned.prune_tombstones(revision)  # type: ignore[attr-defined]
+            assert pruned.changes_since(before - 1).deleted_nodes == ("snd:purr",)
+            for reader in (pruned, opener()):  # a copy made now forgets as much
+                with pytest.raises(SnapshotTooOld):
+                    reader.changes_since(before - 2)
+        pruned.prune_tombstones(before + 1000)  # type: ignore[attr-defined]
+        store.delete(["txt:cat"])
+        assert pruned.changes_since(before).deleted_nodes == ("txt:cat",)
+
     # --- files --------------------------------------------------------------------------
 
     def test_stamps_are_kept_by_prefix_and_forgotten(self, store: GraphStore) -> None:
