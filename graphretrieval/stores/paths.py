@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from graphretrieval.arrays import Csr, adjacency
 from graphretrieval.types import Graph, Path, Step
@@ -49,7 +50,11 @@ def _one(graph: Graph, both: Csr, source: int, target: int, max_hops: int) -> Pa
     near = _layers(both, source, target, max_hops)
     if near is None:
         return None
-    return _strongest(graph, both, near, source, target)
+    found = _strongest(graph, both, near, source, target)
+    if found is not None and found.strength == 0.0:  # all are as weak: the first of them by ids
+        found = _strongest(graph, both, near, source, target, alike=True)
+        found = found and replace(found, strength=0.0)
+    return found
 
 
 def _layers(both: Csr, source: int, target: int, max_hops: int) -> list[set[int]] | None:
@@ -89,9 +94,18 @@ def _between(ahead: dict[int, int], behind: dict[int, int], length: int) -> list
 
 
 def _strongest(
-    graph: Graph, both: Csr, layers: list[set[int]], source: int, target: int
+    graph: Graph,
+    both: Csr,
+    layers: list[set[int]],
+    source: int,
+    target: int,
+    *,
+    alike: bool = False,
 ) -> Path | None:
-    """Best weight product through the layers; ties by node ids, then relation names."""
+    """Best weight product through the layers; ties by node ids, then relation names.
+
+    With ``alike`` edges are taken for equally strong.
+    """
     best: dict[int, tuple[float, tuple[int, ...], tuple[int, ...]]] = {source: (1.0, (source,), ())}
     for layer in layers[1:]:
         reached: dict[int, tuple[float, tuple[int, ...], tuple[int, ...]]] = {}
@@ -100,7 +114,8 @@ def _strongest(
                 u = int(both.indices[at])
                 if u not in layer or u in nodes:
                     continue
-                way = (product * float(both.weights[at]), (*nodes, u), (*edges, int(both.edge[at])))
+                weight = 1.0 if alike else float(both.weights[at])
+                way = (product * weight, (*nodes, u), (*edges, int(both.edge[at])))
                 if u not in reached or (-way[0], way[1], way[2]) < (
                     -reached[u][0],
                     reached[u][1],

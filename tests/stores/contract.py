@@ -141,6 +141,16 @@ class StoreContract:
                 assert (path.nodes[0], path.nodes[-1]) == (a, b)
                 assert all(graph.has_edge(*pair) for pair in pairwise(path.nodes))
 
+    def test_of_paths_without_any_weight_the_first_by_ids_is_found(self, opener: Opener) -> None:
+        store = opener()
+        links = [("s", "m", 0.25), ("s", "n", 0.5), ("m", "t", 1.0), ("n", "t", 1.0), ("t", "u", 0)]
+        store.upsert([Node(i, "text") for i in "smntu"], [Edge(a, "R", b, w) for a, b, w in links])
+        (strong, none) = store.paths(["s", "s"], ["t", "u"])
+        assert strong is not None
+        assert (strong.nodes, strong.strength) == (("s", "n", "t"), 0.5)
+        assert none is not None
+        assert (none.nodes, none.strength) == (("s", "m", "t", "u"), 0.0)
+
     @pytest.mark.parametrize(
         ("query", "first"),
         [
