@@ -15,7 +15,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path as FilePath
 
-from graphretrieval.errors import SnapshotTooOld, StoreBusy, StoreError, UnknownNode
+from graphretrieval.errors import (
+    InvalidNode,
+    QueryError,
+    SnapshotTooOld,
+    StoreBusy,
+    StoreError,
+    UnknownNode,
+)
 from graphretrieval.stores import migrate, paths, search
 from graphretrieval.stores.snapshot import Moment, Snapshots
 from graphretrieval.types import Array, Changes, Edge, FileStamp, Graph, Node, Path
@@ -24,6 +31,8 @@ from graphretrieval.types import Array, Changes, Edge, FileStamp, Graph, Node, P
 BUSY_SECONDS = 30.0
 # SQLite's limit on variables in one statement is far above this
 CHUNK = 500
+# what a value is refused by that is no text, number or null as SQLite has them
+_UNFIT = (sqlite3.InterfaceError, sqlite3.ProgrammingError, OverflowError, UnicodeEncodeError)
 
 _COLUMNS = (
     'id, modality, uri, sha256, media_type, title, text, lang, start, "end", unit, '
@@ -152,6 +161,11 @@ class SqliteStore:
                 f"{self.path} could not be used ({e})",
                 remedy="it and its folder must be yours to write, and the disk must have room",
             ) from e
+        except _UNFIT as e:
+            raise QueryError(
+                f"what was asked for is nothing that {self.path} can hold ({e})",
+                remedy="give whole text and numbers of 64 bits",
+            ) from e
         except sqlite3.DatabaseError as e:
             raise StoreError(
                 f"{self.path} is not a readable store ({e})", remedy="restore a backup"
@@ -176,8 +190,13 @@ class SqliteStore:
     def upsert(
         self, nodes: Sequence[Node], edges: Sequence[Edge] = (), files: Sequence[FileStamp] = ()
     ) -> int:
-        """Write all in one transaction; equal rows are left, and then the revision stays."""
-        with self._writing() as c:
+        """Write all in one transaction; equal rows are left, and then the revision stays.
+
+        Raises:
+            InvalidNode: a value is none that a store can hold.
+            UnknownNode: an edge has an end that is nowhere.
+        """
+        with self._writing() as c, _storable():
             revision = _revision(c) + 1
             changed = self._put_nodes(c, nodes, revision)
             changed |= self._put_edges(c, edges, revision)
@@ -512,6 +531,18 @@ class SqliteStore:
                 c.execute("ROLLBACK")
 
 
+@contextmanager
+def _storable() -> Iterator[None]:
+    """What SQLite says of values that it cannot hold, as ours: nothing is wrong with the file."""
+    try:
+        yield
+    except _UNFIT as e:
+        raise InvalidNode(
+            f"one of the nodes, edges or files has a value that cannot be stored ({e})",
+            remedy="give whole text (no half of a surrogate pair) and numbers of 64 bits",
+        ) from e
+
+
 def must_be_free(path: FilePath) -> None:
     """Refuse to put a backup where something is.
 
@@ -624,6 +655,13 @@ def _incident(
 
 
 def _row(n: Node, revision: int) -> tuple[object, ...]:
+    try:
+        own = json.dumps(dict(n.properties), ensure_ascii=False, sort_keys=True)
+    except (TypeError, ValueError) as e:
+        raise InvalidNode(
+            f"node {n.id!r} has properties that are no JSON ({e})",
+            remedy="give text, numbers, lists and dicts of them with text as keys",
+        ) from e
     return (
         n.id,
         n.modality,
@@ -641,7 +679,7 @@ def _row(n: Node, revision: int) -> tuple[object, ...]:
         n.duration,
         n.license,
         n.collection,
-        json.dumps(dict(n.properties), ensure_ascii=False, sort_keys=True),
+        own,
         revision,
     )
 

@@ -1,4 +1,4 @@
-"""What the embedded store adds to the contract: its connections."""
+"""What the embedded store adds to the contract: its connections, and what it says of values."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from graphretrieval.errors import InvalidNode, QueryError
 from graphretrieval.stores.sqlite import SqliteStore
-from graphretrieval.types import Node
+from graphretrieval.types import JSON, Node
 
 
 @pytest.fixture
@@ -53,3 +54,22 @@ def test_a_thread_that_goes_on_keeps_its_connection(store: SqliteStore) -> None:
     thread.join()
     assert None not in found
     assert len(found) == 2
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"title": "half \ud83d"}, {"width": 2**70}, {"uri": Path("/x")}, {"properties": {"x": {1}}}],
+    ids=str,
+)
+def test_a_value_that_cannot_be_stored_is_said_to_be_wrong_and_not_the_file(
+    store: SqliteStore, wrong: dict[str, JSON]
+) -> None:
+    with pytest.raises(InvalidNode, match=r"cannot be stored|no JSON"):
+        store.upsert([Node("good", "text"), Node("bad", "image", **wrong)])
+    assert [n.id for n in store.nodes()] == ["a"]
+    assert store.upsert([Node("good", "text")]) == 2
+
+
+def test_what_no_store_can_hold_is_not_looked_for(store: SqliteStore) -> None:
+    with pytest.raises(QueryError, match=r"nothing that .* can hold"):
+        store.get(["half \ud83d"])
