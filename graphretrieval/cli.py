@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from graphretrieval import __version__, cli_living, cpus, neo4j_cli
 from graphretrieval import config as settings
@@ -30,7 +31,39 @@ if TYPE_CHECKING:
 
 FAILED, USAGE, REFUSED, STOPPED = 1, 2, 3, 130
 
+# typer brings its own copy of click, of which this is the error of a wrong command line
+_WRONG_USAGE: type[typer.BadParameter] = typer.BadParameter.__mro__[1]
+
+
+class _Commands(TyperGroup):
+    """The commands; what is often written in the wrong place is put right in the error."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was named."""
+        try:
+            return super().invoke(ctx)
+        except _WRONG_USAGE as e:
+            e.message += _hint(e)
+            raise
+        except KeyboardInterrupt:
+            from graphretrieval.render import print_error
+
+            print_error("stopped", "what was acknowledged is kept; run the same command to go on")
+            raise typer.Exit(STOPPED) from None
+
+
+def _hint(error: typer.BadParameter) -> str:
+    command = error.ctx.command_path.rpartition("graphretrieval ")[2] if error.ctx else ""
+    option = getattr(error, "option_name", None)
+    if option in ("--store", "--config", "--verbose", "-v"):
+        return f". It stands before the command: graphretrieval {option} … {command} …"
+    if "unexpected extra argument" in error.message and command in ("search", "explain"):
+        return f'. Put several words into quotes: graphretrieval {command} "…"'
+    return ""
+
+
 app = typer.Typer(
+    cls=_Commands,
     help="Search images, texts and sounds together, over a graph that says why.",
     no_args_is_help=True,
     add_completion=False,
@@ -130,6 +163,8 @@ def add(
     from graphretrieval import render
 
     mapping = dict(_pair(m) for m in map) if map else None
+    for path in paths:  # before a store is made for nothing
+        _check_source(path, format)
     reports = []
     with _open(must_exist=False) as kb, render.bars() as progress:
         for path in paths:
@@ -250,27 +285,29 @@ def info(json: Json = False) -> None:
 
 
 @app.command()
-def export(folder: Path) -> None:
+def export(folder: Path, json: Json = False) -> None:
     """Write everything as a manifest folder (JSONL and CSV), with provenance."""
     with _open() as kb:
         kb.export(folder)
-    typer.echo(f"written to {folder}", err=True)
+    _done("written to", folder, json)
 
 
 @app.command()
-def backup(folder: Path) -> None:
+def backup(folder: Path, json: Json = False) -> None:
     """Copy store and models into a new folder, consistent while in use."""
     with _open() as kb:
         kb.backup(folder)
-    typer.echo(f"written to {folder}", err=True)
+    _done("written to", folder, json)
 
 
 @app.command()
-def restore(folder: Path) -> None:
+def restore(folder: Path, json: Json = False) -> None:
     """Bring a backup back as the store named by --store, which must not exist yet."""
     from graphretrieval.retriever.retriever import restore as bring_back
 
-    bring_back(folder, str(_given.config["store"]).removeprefix("sqlite:///"))
+    target = str(_given.config["store"]).removeprefix("sqlite:///")
+    bring_back(folder, target)
+    _done("restored as", Path(target), json)
 
 
 @app.command()
@@ -380,7 +417,7 @@ def demo(
 
 
 explain_command.mount(app, lambda: _open(), lambda x: _term(x), lambda: _given.json)
-commands.mount(app, _open)
+commands.mount(app, lambda: _open(), lambda own: own or _given.json)
 neo4j_cli.mount(app, lambda: (_given.config, _given.json))
 
 
@@ -391,7 +428,25 @@ def _learning(method: str | None, refiner: str | None) -> settings.Config:
     given = {"aligners": method, "refiner": refiner}
     config = _given.config.replace(**{k: v for k, v in given.items() if v is not None})
     registry.resolve("refiner", config["refiner"])
+    names = [name.strip() for name in str(config["aligners"]).split(",") if name.strip()]
+    if not names:
+        raise ConfigError(
+            "no aligner is named",
+            remedy=f"name some of {', '.join(registry.names('aligner'))}, joined by commas",
+        )
+    for name in names:
+        registry.resolve("aligner", name)
     return config
+
+
+def _done(what: str, place: Path, json: bool) -> None:
+    """What was written where: a message, or JSON."""
+    from graphretrieval import render
+
+    if json or _given.json:
+        render.print_json({what.split()[0]: str(place)})
+    else:
+        typer.echo(f"{what} {place}", err=True)
 
 
 def _say(result: dict[str, Any], json: bool) -> None:
@@ -401,6 +456,16 @@ def _say(result: dict[str, Any], json: bool) -> None:
         render.print_json(result)
     else:
         typer.echo(", ".join(f"{name} {value}" for name, value in result.items()))
+
+
+def _check_source(path: Path, format: str | None) -> None:
+    from graphretrieval import registry
+    from graphretrieval.retriever.ingest import detect
+
+    if format is not None:
+        registry.resolve("source", format)
+    if format is None or not path.exists():
+        detect(path)
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -431,9 +496,6 @@ def main() -> None:
     except GraphRetrievalError as e:
         print_error(e.problem, e.remedy)
         sys.exit(USAGE if isinstance(e, QueryError | ConfigError | NotRegistered) else FAILED)
-    except KeyboardInterrupt:
-        print_error("stopped", "what was acknowledged is kept; run the same command to go on")
-        sys.exit(STOPPED)
     except BrokenPipeError:
         sys.exit(FAILED)
     except OSError as e:

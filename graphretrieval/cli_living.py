@@ -60,13 +60,20 @@ def refit(
     from graphretrieval import lifecycle, render
 
     policy = lifecycle.Policy(after_links, after_minutes)
+    new: tuple[int, float] = (0, 0.0)
     with _open() as kb, render.bars() as progress:
         if after_links or after_minutes:
+            new = lifecycle.new_links(kb)
             report = lifecycle.refit_if_due(kb, policy, seed=seed, progress=progress)
         else:
             report = lifecycle.refit(kb, seed=seed, progress=progress)
     if report is None:
-        _say({"due": False}, json)
+        links, minutes = new[0], round(new[1] / 60, 1)
+        if _as_json(json):
+            render.print_json({"due": False, "new_links": links, "minutes": minutes})
+        else:
+            count = f"{links} new {'link' if links == 1 else 'links'}"
+            typer.echo(f"not due: {count} in the {minutes:g} minutes since it was last tried")
     elif _as_json(json):
         render.print_json(report.to_json())
     else:
@@ -179,7 +186,7 @@ def models_list(json: Json = False) -> None:
     _rows(rows, columns, json)
 
 
-def models_show(version: str) -> None:
+def models_show(version: str, json: Json = True) -> None:
     """What a version was learned from and how it was judged, as JSON."""
     from graphretrieval import lifecycle, render
 
@@ -218,10 +225,14 @@ def models_prune(
     json: Json = False,
 ) -> None:
     """Delete old versions; the one in service and the one before it stay."""
-    from graphretrieval import lifecycle
+    from graphretrieval import lifecycle, render
 
     with _open() as kb:
-        _say({"removed": lifecycle.prune(kb, keep=keep)}, json)
+        removed = lifecycle.prune(kb, keep=keep)
+    if _as_json(json):
+        render.print_json({"removed": removed})
+    else:
+        typer.echo(f"removed {', '.join(removed)}" if removed else "nothing to remove")
 
 
 def _decision(made: Mapping[str, Any]) -> dict[str, Any]:

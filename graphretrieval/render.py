@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 # they join letters of Persian or Hindi, and the parts of an emoji
 _JOINERS = "\u200c\u200d"
+UNBROKEN = 100_000
 ARROWS = {"out": "─{}→", "in": "←{}─"}
 
 
@@ -36,8 +37,8 @@ def _escaped(text: str) -> str:
 
 
 def console() -> Console:
-    """Standard output; wide enough for ids when it is a file or pipe."""
-    return Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    """Standard output; in a file or pipe nothing is cut or broken."""
+    return Console(width=None if sys.stdout.isatty() else UNBROKEN, highlight=False)
 
 
 def print_json(value: JSON) -> None:
@@ -67,6 +68,8 @@ def bars(quiet: bool = False) -> Iterator[Callable[[int, int, str], None]]:
             progress.update(tasks[what], completed=done, total=total or None)  # type: ignore[arg-type]
 
         yield show
+        for task in progress.tasks:  # a stage that was left out, or that ended early, is done too
+            progress.update(task.id, completed=task.total)
 
 
 def print_error(problem: str, remedy: str = "") -> None:
@@ -86,6 +89,10 @@ def print_report(report: Report) -> None:
         f"in {report.seconds:.1f} s; {report.unchanged} unchanged"
         + (f"; {report.removed} nodes removed" if report.removed else "")
     )
+    if report.ignored:
+        n = sum(report.ignored.values())
+        kinds = ", ".join(f"{ending} {count}" for ending, count in report.ignored.items())
+        out.print(f"{n} {'file' if n == 1 else 'files'} passed over: {_escaped(kinds)}")
     if report.refused:
         out.print(f"[yellow]{len(report.refused)} refused:[/]")
         for uri, reason in report.refused[:20]:
@@ -180,7 +187,7 @@ def print_rows(rows: Sequence[Mapping[str, JSON]], columns: Sequence[str]) -> No
     """Rows of a table; numbers with three places."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name in columns:
-        table.add_column(name)
+        table.add_column(name, overflow="fold")  # an id that is cut cannot be copied
     for row in rows:
         table.add_row(*(_cell(row.get(name)) for name in columns))
     console().print(table)

@@ -84,6 +84,8 @@ def test_link_and_unlink_tell_the_new_revision(store: Path) -> None:
     first = json.loads(run("--store", store, "link", *ends, "--json").stdout)["revision"]
     second = json.loads(run("--store", store, "unlink", *ends, "--json").stdout)["revision"]
     assert second == first + 1
+    said = run("--store", store, "unlink", *ends, code=2).stderr
+    assert f"there is no link {' '.join(ends)}" in said
 
 
 def test_info_names_the_model_in_service(store: Path) -> None:
@@ -118,12 +120,18 @@ def test_a_graph_lives_by_command(store: Path, tmp_path: Path) -> None:
     assert do("models", "promote", "v1") == {"in service": "v1"}
     assert do("models", "diff", "v1", report["version"])
     assert do("models", "prune", "--keep", "5") == {"removed": []}
+    shown = run("--store", tmp_path / "toy.db", "models", "prune", "--keep", "5").stdout
+    assert shown == "nothing to remove\n"
+    assert do("refit", "--after-links", "100")["due"] is False
+    waiting = run("--store", tmp_path / "toy.db", "refit", "--after-links", "100").stdout
+    assert waiting.startswith("not due: ")
 
 
 def test_models_are_listed_and_shown(store: Path) -> None:
     rows = json.loads(run("--store", store, "models", "list", "--json").stdout)
     assert [(r["version"], r["in_service"]) for r in rows] == [("v1", True)]
-    assert "validation" in json.loads(run("--store", store, "models", "show", "v1").stdout)
+    shown = run("--store", store, "models", "show", "v1", "--json").stdout
+    assert "validation" in json.loads(shown)
     assert "no model 'v9'" in run("--store", store, "models", "show", "v9", code=2).stderr
 
 
@@ -153,6 +161,14 @@ def test_evaluate_writes_rows_with_chance_and_counts(store: Path, tmp_path: Path
         (("evaluate", "/tmp", "--missing", "2"), "no share of content"),
         (("evaluate", "/tmp", "--refiner", "propogate"), "Did you mean 'propagate'?"),
         (("add", ".", "--map", "title"), "FIELD=COLUMN"),
+        (("add", ".", "--format", "foldr"), "Did you mean 'folder'?"),
+        (("fit", "--method", "pivots"), "Did you mean 'pivot'?"),
+        (("fit", "--method", ","), "no aligner is named"),
+        (
+            ("keys", "list", "--store", "a.db"),
+            "stands before the command: graphretrieval --store … keys list",
+        ),
+        (("search", "black", "cat"), 'several words into quotes: graphretrieval search "…"'),
     ],
 )
 def test_wrong_usage_says_what_was_given_and_exits_2(
@@ -161,6 +177,24 @@ def test_wrong_usage_says_what_was_given_and_exits_2(
     done = run(*arguments, code=2, cwd=tmp_path)
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+    assert not list(tmp_path.glob("*.db"))  # no store is made for nothing
+
+
+def test_fitting_an_empty_store_says_so_first(tmp_path: Path) -> None:
+    SqliteStore(tmp_path / "empty.db").close()
+    said = run("--store", tmp_path / "empty.db", "fit", code=1).stderr
+    assert "the store is empty" in said
+    assert "add a folder first" in said
+
+
+def test_files_that_nothing_reads_are_counted_by_ending(tmp_path: Path) -> None:
+    (tmp_path / "box").mkdir()
+    for name in ("a.txt", "b.DOCX", "c.docx", "d.xyz", "LICENSE"):
+        (tmp_path / "box" / name).write_text("words", "utf-8")
+    done = run("--store", tmp_path / "a.db", "add", tmp_path / "box")
+    assert "4 files passed over: .docx 2, .xyz 1, license 1\n" in done.stdout
+    again = json.loads(run("--store", tmp_path / "a.db", "add", tmp_path / "box", "--json").stdout)
+    assert again[0]["ignored"] == {".docx": 2, ".xyz": 1, "license": 1}
 
 
 @pytest.mark.parametrize(
@@ -203,8 +237,12 @@ def test_help_describes_every_command() -> None:
 def test_export_backup_and_restore_from_the_shell(store: Path, tmp_path: Path) -> None:
     run("--store", store, "export", tmp_path / "out")
     assert (tmp_path / "out" / "nodes.jsonl").exists()
-    run("--store", store, "backup", tmp_path / "safe")
-    run("--store", tmp_path / "again.db", "restore", tmp_path / "safe")
+    safe = tmp_path / "safe"
+    assert json.loads(run("--store", store, "backup", safe, "--json").stdout) == {
+        "written": str(safe)
+    }
+    again = tmp_path / "again.db"
+    assert f"restored as {again}" in run("--store", again, "restore", safe).stderr
     found = json.loads(
         run("--store", tmp_path / "again.db", "search", "moon", "--json", "-k", "1").stdout
     )

@@ -99,6 +99,18 @@ def test_an_empty_answer_names_the_filters_that_were_given(
     assert said == "nothing found; no item passes the filters (--lang zh --collection stamps)\n"
 
 
+def test_ids_in_a_pipe_are_neither_cut_nor_broken(capsys: pytest.CaptureFixture[str]) -> None:
+    long = "a/" * 200 + "b.png"
+    render.print_rows([{"src": long, "dst": long}], ["src", "dst"])
+    assert f"{long}  {long}" in capsys.readouterr().out
+
+
+def test_bars_of_stages_that_are_over_are_full(capsys: pytest.CaptureFixture[str]) -> None:
+    with render.bars() as progress:
+        progress(0, 3, "refining")
+    assert "3/3" in capsys.readouterr().err
+
+
 def test_what_is_proposed_is_told_apart_from_the_edges(capsys: pytest.CaptureFixture[str]) -> None:
     about = {"store": "a.db", "revision": 1, "nodes": {"image": 2}, "learned": None}
     render.print_info({**about, "edges": {"R": 1}, "proposed": {"R": 3}})

@@ -15,8 +15,14 @@ if TYPE_CHECKING:
 Open = Callable[[], "Retriever"]
 
 
-def mount(app: typer.Typer, opened: Open) -> None:
-    """Add the commands; ``opened`` opens the store that the options name."""
+def mount(app: typer.Typer, opened: Open, as_json: Callable[[bool], bool]) -> None:
+    """Add the commands.
+
+    Args:
+        app: the command line.
+        opened: opens the store that the options name.
+        as_json: whether JSON is wanted, by the command's own option or by that before it.
+    """
 
     @app.command()
     def serve(
@@ -56,12 +62,22 @@ def mount(app: typer.Typer, opened: Open) -> None:
     def revoke(name: str) -> None:
         """Make a key useless, in a running service too."""
         _keys(opened).revoke(name)
+        typer.echo(f"revoked {name}", err=True)
 
     @keys.command("list")
-    def listed() -> None:
+    def listed(
+        json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
+    ) -> None:
         """Names, roles and dates."""
-        for row in _keys(opened).names():
-            typer.echo(f"{row['name']}\t{row['role']}\t{row['created']}")
+        from graphretrieval import render
+
+        rows = _keys(opened).names()
+        if as_json(json):
+            render.print_json(rows)
+        elif rows:
+            render.print_rows(rows, ("name", "role", "created"))
+        else:
+            typer.echo("there are no keys", err=True)
 
 
 def _keys(opened: Open) -> Keys:

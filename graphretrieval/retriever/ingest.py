@@ -7,7 +7,7 @@ import json
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,10 @@ FORGOTTEN = "it was forgotten on request and is kept out"
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What an ``add`` brought in and what it refused, with reasons."""
+    """What an ``add`` brought in and what it refused, with reasons.
+
+    ``ignored`` says how many files of which ending were passed over, as no source reads them.
+    """
 
     nodes: int
     edges: int
@@ -44,6 +47,7 @@ class Report:
     refused: tuple[tuple[str, str], ...]
     revision: int
     seconds: float
+    ignored: Mapping[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, JSON]:
         """The report as ``add --json`` prints it."""
@@ -54,6 +58,7 @@ class Report:
             "unchanged": self.unchanged,
             "removed": self.removed,
             "refused": [{"uri": uri, "reason": reason} for uri, reason in self.refused],
+            "ignored": dict(self.ignored),
             "revision": self.revision,
             "seconds": round(self.seconds, 2),
         }
@@ -153,6 +158,7 @@ def ingest(
         tuple(tally.refused),
         store.revision,
         time.perf_counter() - start,
+        dict(sorted(getattr(source, "ignored", {}).items())),
     )
 
 

@@ -96,9 +96,9 @@ def align(
     both = [name for name in names if name in fitted[0] and name in fitted[1]]
     if not both:
         raise NothingToLearn(
-            "the collection has no links and no categories that aligners could learn from "
-            f"({'; '.join(skipped.values())})",
-            remedy="put media into folders by subject, add descriptions beside them, or link them",
+            "the collection has no links and no categories that aligners could learn from",
+            remedy="put media into folders by subject, add descriptions beside them, or link them "
+            f"({'; '.join(f'{name}: {reason}' for name, reason in skipped.items())})",
         )
     return Aligned(
         {name: fitted[0][name] for name in both},
@@ -233,13 +233,14 @@ def _fit_refiners(
     hidden = edges[kept[graph.src[edges]] & kept[graph.dst[edges]]]
     hidden = _one_each(graph, hidden, seed)
     for i, (name, x) in enumerate(raw.items()):
-        progress(i, len(raw), f"refining: {name}")
+        progress(i, len(raw), "refining")
         kind = registry.resolve("refiner", config["refiner"])
         options: dict[str, Any] = {}
         if config["checkpoints"] and getattr(kind, "resumes", False):
             options["checkpoint"] = Path(config["checkpoints"]) / f"{name}.refiner"
         refiner = kind(**options)
         model.refiners[name] = refiner.fit(graph, x, hidden, seed=seed, progress=progress)
+    progress(len(raw), len(raw), "refining")
 
 
 def _one_each(graph: Graph, edges: Ints, seed: int) -> Ints:

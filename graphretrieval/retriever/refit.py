@@ -138,8 +138,8 @@ def judged(slices: Sequence[Slice], tolerance: float) -> tuple[bool, str]:
                 f"(tolerance {allowed:.3f}, {part.questions} questions)"
             )
     return True, (
-        f"not worse than {tolerance:.3f} on any slice: {whole.candidate:.3f} against "
-        f"{whole.champion:.3f} ({whole.questions} questions)"
+        f"not worse by more than {tolerance:.3f} over all or {2 * tolerance:.3f} on a slice: "
+        f"{whole.candidate:.3f} against {whole.champion:.3f} ({whole.questions} questions)"
     )
 
 

@@ -18,7 +18,14 @@ import numpy as np
 from graphretrieval import config as settings
 from graphretrieval import cpus, registry
 from graphretrieval.config import Config
-from graphretrieval.errors import BundleError, ConfigError, NotFitted, QueryError, UnknownNode
+from graphretrieval.errors import (
+    BundleError,
+    ConfigError,
+    NotFitted,
+    NothingToLearn,
+    QueryError,
+    UnknownNode,
+)
 from graphretrieval.protocols import GraphStore, Progress, silent
 from graphretrieval.retriever import exchange, features, fields
 from graphretrieval.retriever.bundle import Bundles, Embedded
@@ -173,8 +180,19 @@ class Retriever:
         return self.store.upsert([], [Edge(src, type.upper(), dst, weight, "user")])
 
     def unlink(self, src: str, type: str, dst: str) -> int:
-        """Remove an edge; the next search does without it. Returns the new revision."""
-        return self.store.delete(edges=[(src, type.upper(), dst)])
+        """Remove an edge; the next search does without it. Returns the new revision.
+
+        Raises:
+            QueryError: there is no such edge.
+        """
+        before = self.store.revision
+        revision = self.store.delete(edges=[(src, type.upper(), dst)])
+        if revision <= before:
+            raise QueryError(
+                f"there is no link {src} {type.upper()} {dst}",
+                remedy="check both ids, the type and which way it leads",
+            )
+        return revision
 
     def info(self) -> dict[str, JSON]:
         """What is in the store, and which model serves it."""
@@ -230,10 +248,14 @@ class Retriever:
             The version's name.
 
         Raises:
-            NothingToLearn: no item is linked or in a category.
+            NothingToLearn: there is nothing in the store, or no item is linked or in a category.
         """
-        cpus.settle(self.config["threads"])
         graph = self.store.export()
+        if not graph.ids:
+            raise NothingToLearn(
+                "the store is empty", remedy="add a folder first: `graphretrieval add FOLDER`"
+            )
+        cpus.settle(self.config["threads"])
         visible = np.ones(len(graph.ids), np.bool_)
         with MediaReader(Limits.of(self.config)) as reader:
             material, encoders = self.material(graph, visible, reader, seed, progress)

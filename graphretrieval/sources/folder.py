@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -105,8 +106,8 @@ class FolderSource:
         self.collection = collection or self.root.name
         self.lang = lang
         self.category = category
-        #: files that are no media, seen and passed over by the last listing
-        self.ignored = 0
+        #: files that are no media, seen and passed over by the listing: how many by ending
+        self.ignored: Counter[str] = Counter()
         self._entries: list[_Entry] | None = None
         self._unsafe: list[FileStamp] = []
 
@@ -140,7 +141,7 @@ class FolderSource:
     def _list(self, path: Path, entries: list[_Entry]) -> None:
         kind = kind_of(path)
         if kind is None:
-            self.ignored += 1
+            self.ignored[(path.suffix or path.name).lower()] += 1
             return
         relative = path.relative_to(self.root).as_posix()
         folder, _, name = relative.rpartition("/")

@@ -204,7 +204,8 @@ def test_keys_are_made_listed_and_revoked_on_the_command_line(store: Path) -> No
 
     key = run("create", "catalogue", "--role", "write").strip()
     assert key.startswith("gr_")
-    assert run("list").split("\t")[:2] == ["catalogue", "write"]
+    assert run("list").split()[:5] == ["name", "role", "created", "catalogue", "write"]
+    assert [row["name"] for row in json.loads(run("list", "--json"))] == ["catalogue"]
     assert key not in run("list")
     run("revoke", "catalogue")
     assert run("list") == ""

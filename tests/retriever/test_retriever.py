@@ -196,7 +196,7 @@ def test_asking_before_learning_says_so(tmp_path: Path) -> None:
 
 def test_learning_from_nothing_says_so(tmp_path: Path) -> None:
     with gr.open(tmp_path / "new.db") as kb:
-        with pytest.raises(NothingToLearn):
+        with pytest.raises(NothingToLearn, match=r"the store is empty\. add a folder first"):
             kb.fit()
         kb.store.upsert([Node(f"t{i}", "text", text=f"lonely {i}") for i in range(9)])
         with pytest.raises(NothingToLearn, match="no links and no categories"):
