@@ -20,10 +20,9 @@ def print_explanation(e: Explanation, lang: str) -> None:
     """All of it, the sentences in a language."""
     say, out = Words(lang, e.nodes), render.console()
     out.print(f"[bold]{escape(say.summary(e))}[/]  [dim]{escape(e.hit.id)}[/]")
-    for path in e.ways or (None,):
-        strength = f"{path.strength:.3f}  " if path is not None else ""
-        out.print(f"  [dim]{strength}[/]{escape(say.path(path))}")
-    out.print(_parts(e))
+    for line in _ways(e, say):
+        out.print(line)
+    out.print(_parts(e, say))
     for d in e.deletions:
         out.print(f"  {escape(say.deletion(d))}")
     for s in e.saliency:
@@ -34,9 +33,21 @@ def print_explanation(e: Explanation, lang: str) -> None:
         out.print(f"[dim]{escape(note)}[/]")
 
 
-def _parts(e: Explanation) -> Table:
+def _ways(e: Explanation, say: Words) -> list[str]:
+    """The paths in words, those that read the same together, the strongest of them first."""
+    alike: dict[str, list[float]] = {}
+    for path in e.ways:
+        alike.setdefault(say.path(path), []).append(path.strength)
+    lines = []
+    for words, strengths in alike.items():
+        again = say.text("again", times=len(strengths)) if len(strengths) > 1 else ""
+        lines.append(f"  [dim]{max(strengths):.3f}[/]  {escape(words)}[dim]{escape(again)}[/]")
+    return lines or [f"  {escape(say.path(None))}"]
+
+
+def _parts(e: Explanation, say: Words) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("part", "", "column", "measured", "× weight", "= adds"):
+    for name in say.text("headings").split("|"):
         table.add_column(name)
     most = max((abs(p.value) for p in e.parts), default=0.0) or 1.0
     for part in e.parts:
@@ -44,10 +55,10 @@ def _parts(e: Explanation) -> Table:
         table.add_row(f"[bold]{part.name}[/]", bar, "", "", "", f"[bold]{part.value:.6f}[/]")
         for c in part.columns:
             if c.contribution:
-                name = c.name if c.term == 0 else f"{c.name} (term {c.term + 1})"
+                name = say.text("term", column=c.name, term=c.term + 1) if c.term else c.name
                 cells = (f"{c.value:.4f}", f"{c.weight:.4f}", f"{c.contribution:.6f}")
                 table.add_row("", "", f"[dim]{escape(name)}[/]", *cells)
-    table.add_row("score", "", "", "", "", f"[bold]{e.hit.score:.6f}[/]")
+    table.add_row(say.text("score"), "", "", "", "", f"[bold]{e.hit.score:.6f}[/]")
     return table
 
 
@@ -58,7 +69,7 @@ def salient(s: Saliency, say: Words, most: int = 3) -> str:
     places = [_place(s, i, say) for i in order if s.drops[i] > 0]
     if not places:
         return say.text("nothing_salient", what=what)
-    return say.text("salient", what=what, places="; ".join(places))
+    return say.text("salient", what=what, places=say.text("between").join(places))
 
 
 def _place(s: Saliency, i: int, say: Words) -> str:

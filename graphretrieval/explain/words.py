@@ -30,7 +30,8 @@ PARTS: Mapping[str, Mapping[str, str]] = {
         "lexical": "其文字与查询相符",
     },
 }
-#: A step walked along the arrow, and against it, between the names of its ends.
+#: A step walked along the arrow, and against it, between the names of its ends; … is where the
+#: second end's name goes if not behind.
 RELATIONS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "en": {
         "DESCRIBES": ("describes", "is described by"),
@@ -47,8 +48,8 @@ RELATIONS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "SUBCATEGORY_OF": ("是一种", "的下级类别有"),
         "PART_OF": ("是其一部分：", "的一部分是"),
         "NEXT": ("之后是", "之前是"),
-        "RELATED_TO": ("相关于", "相关于"),
-        "SIMILAR_TO": ("相似于", "相似于"),
+        "RELATED_TO": ("与…相关", "与…相关"),
+        "SIMILAR_TO": ("与…相似", "与…相似"),
     },
 }
 #: What a node is called before its name.
@@ -73,15 +74,23 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "similar": "The query is like {name} ({weight:.0%})",
         "lexical": "The words of the query match {name} ({weight:.0%})",
         "itself": "The query is {name}",
-        "first": ", which {relation} {name}",
-        "further": ", which {relation} {name}",
+        "first": ", which {said}",
+        "further": ", which {said}",
+        "said": "{relation} {name}",
         "named": "has the link “{relation}” to",
         "named_back": "is linked by “{relation}” from",
         "end": ".",
-        "summary": "{name} is number {rank}, mostly ({share:.0%}) because {reason}.",
+        "summary": "{name} is number {rank}, {how} ({share:.0%}) because {reason}.",
+        "most": "mostly",
+        "first_of_all": "chiefly",
         "no_part": "{name} is number {rank}; nothing speaks for it.",
         "no_path": "No path leads to it: it was found by likeness alone.",
-        "edge": "{src} {relation} {dst}",
+        "edge": "{src} {said}",
+        "again": " ({times} such paths)",
+        "between": "; ",
+        "headings": "part||column|measured|× weight|= adds",
+        "score": "score",
+        "term": "{column} (term {term})",
         "falls": "Without the link that {edge}, it falls from rank {before} to {after} "
         "(score {a:.3f} → {b:.3f}).",
         "rises": "Without the link that {edge}, it rises from rank {before} to {after} "
@@ -99,15 +108,23 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "similar": "查询与{name}相似（{weight:.0%}）",
         "lexical": "查询的文字与{name}相符（{weight:.0%}）",
         "itself": "查询即{name}",
-        "first": "，它{relation}{name}",
-        "further": "，后者{relation}{name}",
+        "first": "，它{said}",
+        "further": "，后者{said}",
+        "said": "{relation}{name}",
         "named": "经由“{relation}”指向",
         "named_back": "被“{relation}”所指，来自",
         "end": "。",
-        "summary": "{name}位列第{rank}，主要依据（{share:.0%}）：{reason}。",
+        "summary": "{name}位列第{rank}，{how}（{share:.0%}）：{reason}。",
+        "most": "主要依据",
+        "first_of_all": "首要依据",
         "no_part": "{name}位列第{rank}；没有支持它的依据。",
         "no_path": "没有通向它的路径：仅凭相似度找到。",
-        "edge": "{src}{relation}{dst}",
+        "edge": "{src}{said}",
+        "again": "（共{times}条）",
+        "between": "；",
+        "headings": "部分||分项|测得|× 权重|= 贡献",
+        "score": "得分",
+        "term": "{column}（第{term}项）",
         "falls": "若去掉{edge}这条关联，名次由第{before}降至第{after}（得分 {a:.3f} → {b:.3f}）。",
         "rises": "若去掉{edge}这条关联，名次由第{before}升至第{after}（得分 {a:.3f} → {b:.3f}）。",
         "stays": "若去掉{edge}这条关联，名次仍为第{before}（得分 {a:.3f} → {b:.3f}）。",
@@ -147,7 +164,9 @@ class Words:
         if total <= 0:
             return self._say("no_part", name=name, rank=e.rank)
         reason = PARTS[self.lang][best.name]
-        return self._say("summary", name=name, rank=e.rank, share=best.value / total, reason=reason)
+        share = best.value / total
+        how = self._say("most" if share >= 0.5 else "first_of_all")
+        return self._say("summary", name=name, rank=e.rank, how=how, share=share, reason=reason)
 
     def path(self, path: Path | None) -> str:
         """A path read aloud, from the query to the hit."""
@@ -156,10 +175,8 @@ class Words:
         first = self.name(path.nodes[0])
         said = [self._say(path.anchor or "itself", name=first, weight=path.anchor_weight)]
         for i, (step, node) in enumerate(zip(path.steps, path.nodes[1:], strict=True)):
-            relation = self.relation(step.type, step.direction)
-            said.append(
-                self._say("further" if i else "first", relation=relation, name=self.name(node))
-            )
+            more = self._said(self.relation(step.type, step.direction), node)
+            said.append(self._say("further" if i else "first", said=more))
         return "".join(said) + self._say("end")
 
     def deletion(self, d: Deletion) -> str:
@@ -176,8 +193,15 @@ class Words:
 
     def edge(self, key: EdgeKey) -> str:
         """An edge in the direction of its arrow."""
-        relation = self.relation(key[1], "out")
-        return self._say("edge", src=self.name(key[0]), relation=relation, dst=self.name(key[2]))
+        said = self._said(self.relation(key[1], "out"), key[2])
+        return self._say("edge", src=self.name(key[0]), said=said)
+
+    def _said(self, relation: str, node: str) -> str:
+        """What is said of one end: the relation with the other end's name in its place."""
+        name = self.name(node)
+        if "…" in relation:
+            return relation.replace("…", name)
+        return self._say("said", relation=relation, name=name)
 
     def relation(self, type: str, direction: str) -> str:
         """A relation as a verb; a collection's own by its name in small letters."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from graphretrieval.errors import QueryError, UnknownNode
 from graphretrieval.explain import Explanation, explain
 from graphretrieval.explain.page import write_page
 from graphretrieval.explain.saliency import patches, stretches, words_left_out
-from graphretrieval.explain.show import drawn
+from graphretrieval.explain.show import drawn, print_explanation
 from graphretrieval.explain.words import RELATIONS, TEXTS, Words
 from graphretrieval.sources.limits import Limits
 from graphretrieval.sources.media import MediaReader
@@ -108,6 +109,47 @@ def test_paths_are_read_aloud_in_english_and_chinese(told: Explanation) -> None:
     assert re.search("描述|相关", chinese)
     assert chinese.endswith("。")
     assert "DESCRIBES" not in english + chinese
+
+
+def test_a_symmetric_relation_stands_around_the_name_in_chinese() -> None:
+    nodes = {i: Node(i, "audio", title=i.upper()) for i in "ab"}
+    say = Words("zh", nodes)
+    assert say.path(Way(("a", "b"), (Step("RELATED_TO", "out"),))) == (
+        "查询即声音“A”，它与声音“B”相关。"
+    )
+    assert say.edge(("a", "SIMILAR_TO", "b")) == "声音“A”与声音“B”相似"
+
+
+def test_paths_that_read_the_same_are_told_once(
+    told: Explanation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    twice = replace(told, ways=(told.ways[0], told.ways[0]))
+    for lang, again in (("en", "(2 such paths)"), ("zh", "（共2条）")):
+        print_explanation(twice, lang)
+        out = capsys.readouterr().out
+        assert out.count(Words(lang, told.nodes).path(told.ways[0])) == 1
+        assert again in out
+    print_explanation(told, "en")
+    assert "such paths" not in capsys.readouterr().out
+
+
+def test_a_table_has_headings_in_the_language_of_the_sentences(
+    told: Explanation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_explanation(told, "zh")
+    out = capsys.readouterr().out
+    for heading in ("部分", "分项", "测得", "× 权重", "= 贡献", "得分"):
+        assert heading in out
+    assert "; " not in out
+
+
+@pytest.mark.parametrize(("values", "how"), [((0.6, 0.4), "mostly"), ((0.4, 0.3, 0.3), "chiefly")])
+def test_what_is_less_than_half_is_not_called_most(
+    told: Explanation, values: tuple[float, ...], how: str
+) -> None:
+    parts = tuple(replace(p, value=v) for p, v in zip(told.parts, values, strict=False))
+    said = Words("en", told.nodes).summary(replace(told, parts=parts))
+    assert f"{how} ({max(values):.0%})" in said
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])

@@ -211,7 +211,7 @@ def test_learning_from_nothing_says_so(tmp_path: Path) -> None:
         ({"text": "cat", "target": "video"}, "not a modality"),
         ({"text": "cat", "k": 0}, "k"),
         ({"text": ("cat", -1.0)}, "weight"),
-        ({"image": "/nowhere/cat.png"}, "gone"),
+        ({"image": "/nowhere/cat.png"}, "there is no file"),
     ],
 )
 def test_a_bad_query_says_what_is_wrong(
