@@ -12,8 +12,11 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from graphretrieval import registry
 from graphretrieval.cli import app
 from graphretrieval.config import SETTINGS
+from graphretrieval.sources.decode import SUFFIXES
+from graphretrieval.sources.table import COLUMNS
 from graphretrieval.sources.toy import write_toy
 
 ROOT = Path(__file__).parent.parent
@@ -90,6 +93,25 @@ def test_every_extra_named_can_be_installed() -> None:
 def test_every_setting_says_what_it_is() -> None:
     assert all(len(row.about) > 10 for row in SETTINGS)
     assert len({row.name for row in SETTINGS}) == len(SETTINGS)
+
+
+def test_the_table_of_settings_has_each_with_its_default() -> None:
+    text = (ROOT / "docs" / "settings.md").read_text("utf-8")
+    for row in SETTINGS:
+        default = str(row.default).lower() if isinstance(row.default, bool) else str(row.default)
+        shown = f"`{default}`" if default else ""
+        assert f"| `{row.name}` | {shown} | {row.about} |" in text
+    assert text.count("\n| `") == len(SETTINGS)
+
+
+def test_what_can_be_added_is_told_with_all_formats_endings_and_columns() -> None:
+    text = (ROOT / "docs" / "inputs.md").read_text("utf-8")
+    for name in registry.names("source"):
+        assert f"| `{name}` |" in text
+    for suffix in (s for kind in SUFFIXES.values() for s in kind):
+        assert suffix in text
+    for field, columns in COLUMNS.items():
+        assert f"| `{field}` | {', '.join(f'`{c}`' for c in columns)}" in text
 
 
 def test_the_python_shown_runs(

@@ -4,6 +4,8 @@ nodes.jsonl               as in a manifest; pictures and sounds need no file, no
 vectors_image.npy         row i belongs to the i-th image of the list, or to its key ``row``
 vectors_text.npz          an array in an archive of one
 vectors.safetensors       arrays called image, text, audio; ``vectors.npz`` likewise
+
+For those who add: ``docs/inputs.md``.
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@ cats/lion.png           a picture in the category cats
 cats/lion.txt           describes lion.png; lines zh_CN.utf8=… in it are other languages
 cats/lion.ogg           a sound related to the picture
 cats/lion_desc.ogg      a spoken description of it; lion_desc_fr.ogg is the French one
+
+For those who add: ``docs/inputs.md``.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 Nothing is fetched: of each canvas's picture the file of the same name is taken, from the
 manifest's folder or below. ``…/folio-1/full/max/0/default.jpg`` is looked for as ``folio-1.jpg``
 (or another suffix), ``…/folio-1.jpg`` as itself. See https://iiif.io/api/presentation/3.0/.
+
+For those who add: ``docs/inputs.md``.
 """
 
 from __future__ import annotations

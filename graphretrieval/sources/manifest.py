@@ -5,6 +5,8 @@ edges.csv        src, dst, type, weight?, origin?, status?
 categories.csv   id, name_en, name_zh, …, complete         (optional)
 
 ``nodes.csv`` and ``edges.jsonl`` are read as well. :func:`write_manifest` writes the same form.
+
+For those who add: ``docs/inputs.md``.
 """
 
 from __future__ import annotations

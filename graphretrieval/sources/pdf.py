@@ -1,4 +1,7 @@
-"""A PDF: one source node for the document, and a text node for each page that has text."""
+"""A PDF: one source node for the document, and a text node for each page that has text.
+
+For those who add: ``docs/inputs.md``.
+"""
 
 from __future__ import annotations
 

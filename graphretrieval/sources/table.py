@@ -2,6 +2,8 @@
 
 Columns go by plain names (``title``, ``image``, …) or Dublin Core (``dc:title``, …); others are
 named by a mapping. Empty cells are left out; several values stand between ``;`` or ``|``.
+
+For those who add: ``docs/inputs.md``.
 """
 
 from __future__ import annotations
