@@ -230,7 +230,7 @@ def test_a_moved_file_that_was_forgotten_stays_out(p: Path, kb: gr.Retriever) ->
     privacy.forget(kb, ["p/scan.png"])
     report = kb.add(p)
     assert places(kb) == {}
-    assert report.refused == (("p/scan.png", "it was forgotten on request and is kept out"),)
+    assert report.refused == (("p/lion.png", "it was forgotten on request and is kept out"),)
 
 
 def test_a_file_that_moves_while_the_folder_is_read_is_followed_by_the_next_run(
